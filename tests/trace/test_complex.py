@@ -536,3 +536,13 @@ def test_functions_in_c_are_called_as_they_tell(function):
         parameters = None
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     assert parameters is None or IN_C[function] == tuple(one.name for one in parameters if one.kind in kinds)
+
+
+@pytest.mark.parametrize("exponent", [0j, 2 + 0j, np.complex128(-3), 5 + 0j])
+def test_whole_exponents_that_are_complex_are_whole(exponent):
+    """As NumPy multiplies: to the power 0 anything is 1, infinity too."""
+    x, n = np.array([0.5, -1.5, 2.0]), exponent.real
+    value, pull = pb.vjp(lambda x: (x + 0j) ** exponent, x)
+    np.testing.assert_allclose(value, (x + 0j) ** exponent, rtol=1e-14)
+    np.testing.assert_allclose(pull(np.ones(3, complex))[0], n * x ** (n - 1), rtol=1e-13)
+    assert exponent or pb.value_and_grad(lambda x: ((x + 0j) ** exponent).real)(np.inf) == (1.0, 0.0)

@@ -106,7 +106,7 @@ def restored():
     os.environ.pop("PAYBACK_TEST", None)
     vars(Shared).get("asked") and delattr(Shared, "asked")
     del sys.modules[FOUND.__name__], sys.modules[INSTALLED.__name__]
-    for kind, name in ((Heir, "k"), (Heir, "of_class")):
+    for kind, name in ((Heir, "k"), (Heir, "of_class"), (Heir, "__mul__")):
         if name in vars(kind):
             delattr(kind, name)
     globals()["NUMBER"], SETTINGS["rate"], SETTINGS["weights"] = 2.0, 0.5, [np.ones(3)]
@@ -232,6 +232,7 @@ def _cases():
         "a default argument": (default, lambda: default.__defaults__[0].__setitem__(0, 9.0)),
         "an attribute": (lambda x: model(x), lambda: setattr(model, "w", np.full(3, 2.0))),
         "an array in an attribute": (lambda x: model(x), lambda: model.w.fill(9.0)),
+        "a method that Python calls": (lambda x: heir * x, lambda: setattr(Heir, "__mul__", lambda self, x: x * 5.0)),
         "an attribute of an attribute": (lambda x: model(x), lambda: setattr(model.inner, "b", 5.0)),
         "of a method": (model.method, lambda: setattr(model, "w", np.full(3, 2.0))),
         "of a callable object": (model, lambda: setattr(model, "w", np.full(3, 2.0))),

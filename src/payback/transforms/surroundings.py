@@ -353,12 +353,13 @@ class _Search:
     def _class(self, kind: type) -> None:
         """Attributes that it gives to its objects: those that are named, and the methods that Python itself calls."""
         classes = [c for c in kind.__mro__ if not _is_library(c.__module__) and not _is_installed(c.__module__)]
-        if classes:
-            self._space(kind.__name__, [vars(c) for c in classes])
-        for c in classes:
-            called = [part for name, part in vars(c).items() if name[:2] == "__" == name[-2:]]
-            own = [part for part in called if type(part) is FunctionType and not _of_library(part)]
-            self._next += ((c.__name__, part) for part in own)
+        spaces: list[_Space] = [vars(c) for c in classes]
+        if spaces:
+            self._space(kind.__name__, spaces)
+        of_all = {name: part for space in reversed(spaces) for name, part in space.items()}
+        for name, part in of_all.items():
+            if name[:2] == "__" == name[-2:] and type(part) is FunctionType and not _of_library(part):
+                self._attribute(kind.__name__, spaces, name)
 
     def _space(self, label: str, spaces: list[_Space]) -> None:
         self._spaces.append((label, spaces))

@@ -40,9 +40,7 @@ class Buffer(Buffered):
 
     _storage: Storage | None = None
     _of: Any = None  # whose memory it is, where NumPy's `base` does not say
-    _shown: tuple[
-        tuple[str, Any], ...
-    ] = ()  # ways past NumPy in which its memory was given away, weakly
+    _shown: tuple[tuple[str, Any], ...] = ()  # ways past NumPy in which its memory was given away, weakly
     __hash__ = None  # type: ignore[assignment]
 
     def now(self) -> Any:

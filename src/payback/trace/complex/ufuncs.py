@@ -185,7 +185,9 @@ def _sqrt(z: Any) -> Complex:
 
 def _power(x: Any, y: Any) -> Any:
     exponent = y if isinstance(y, (int, float, np.integer, np.floating)) else None
-    if exponent == -1:
+    if isinstance(y, (complex, np.complexfloating)) and not y.imag and y.real.is_integer():
+        exponent = y.real
+    if exponent == -1 and exponent is y:
         return _reciprocal(x)
     if exponent is not None and float(exponent).is_integer() and abs(exponent) < 100:  # as NumPy does
         return repeated(multiply, x, int(exponent), None if 0 <= exponent <= 3 else 1.0)
