@@ -57,10 +57,10 @@ class Around:
         self.copies, self._generators = found.copies, found.generators
         self._cells, self._names, self._buffers = found.cells, list(found.names.values()), found.buffers
         self._holders = [holder for holder in found.holders if not holder.fixed]
+        self._parts = [(holder.look, holder.held) for holder in self._holders]
 
     def unchanged(self) -> bool:
-        """Whether all is as it was; quicker than `changes` where names and containers hold the very things that they
-        held, and arrays the same numbers."""
+        """Whether all is as it was; quicker than `changes` where names hold the very things that they held."""
         try:
             for _, cell, was in self._cells:
                 if cell.cell_contents is not was:
@@ -70,7 +70,7 @@ class Around:
         for _, get, name, was in self._names:
             if get(name, _MISSING) is not was:
                 return not self.changes()
-        for _, look, held, *_ in self._holders:
+        for look, held in self._parts:
             now = look()
             if len(now) != len(held) or (held and not all(map(operator.is_, now, held))):
                 return not self.changes()
@@ -80,10 +80,10 @@ class Around:
         """What is different now, for people."""
         found = [label for label, cell, was in self._cells if not _same(_content(cell), was)]
         found += [label for label, get, name, was in self._names if not _same(get(name, _MISSING), was)]
-        for label, look, held, *_ in self._holders:
-            now = look()
+        for holder in self._holders:
+            now, held = holder.look(), holder.held
             if len(now) != len(held) or not all(map(_same, now, held)):
-                found.append(label)
+                found.append(holder.label)
         return [
             *(f"{label} was given another value" for label in dict.fromkeys(found)),
             *(f"the array {label} was written into" for label in sorted({label for label, _ in self._written()})),
