@@ -342,10 +342,11 @@ def test_what_is_traced_once_for_many_runs_may_not_go_on(why, make):
 
 def test_what_is_traced_once_for_many_runs_may_count_and_keep():
     """What it never reads, or has made once for all."""
-    here = SimpleNamespace(calls=0, seen=[], table=None, last=None)
+    here = SimpleNamespace(calls=0, seen=[], table=None, last=None, rows=iter([]))
 
     def f(x):
         here.calls += 1
+        here.calls = here.calls + 1
         here.seen.append(x.shape)
         here.table = np.arange(3.0) if here.table is None else here.table
         here.last = {"x": x * 2.0, "k": [1]}

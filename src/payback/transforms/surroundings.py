@@ -32,7 +32,7 @@ from payback.ops.append import is_immutable
 from payback.trace.array import Variable
 from payback.transforms.bits import SMALL, kept_bits, same_bits
 from payback.transforms.draws import is_generator, states
-from payback.transforms.unread import BY_ANY_NAME, alike, only_added_to
+from payback.transforms.unread import BY_ANY_NAME, alike, loaded, only_added_to
 
 _NUMBERS = (bool, int, float, complex, str, bytes, type(None), np.generic)
 _LIBRARIES = sys.stdlib_module_names - {"__main__"} | {"numpy", "scipy", "payback"}
@@ -124,8 +124,8 @@ class Around:
 
     def iterates(self, together: Sequence[Around]) -> bool:
         """Whether it may go on with a generator or another of Python's iterators, which do not tell where they are."""
-        read = {name for each in together for name in each._found.named()}
         found = self._found
+        read = {name for each in together for name in each._found.loaded()} if found.iterators else set()
         return any(not (names := found.names_of(it)) or names & read for it in found.iterators)
 
     def drawn(self) -> list[Any]:
@@ -286,9 +286,9 @@ class _Search:
         """Whether the code that was found only adds to what these names stand for."""
         return not BY_ANY_NAME & self._mentioned.keys() and all(only_added_to(name, self._codes) for name in names)
 
-    def named(self) -> set[str]:
-        """What the code that was found names."""
-        return {*self._mentioned, *(name for name, _, _ in self.cells)}
+    def loaded(self) -> set[str]:
+        """The names that the code that was found reads: `__init__` gives them values."""
+        return loaded(self._codes) | {name for name, _, _ in self.cells}
 
     def _copy(self, label: str, numbers: np.ndarray[Any, Any]) -> None:
         if isinstance(numbers, np.ma.MaskedArray):

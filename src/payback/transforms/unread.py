@@ -29,9 +29,14 @@ _Step = tuple[str, Any, str]
 
 
 def only_added_to(name: str, codes: Iterable[CodeType]) -> bool:
-    """Whether all that this code does with what has the name is to count in it (`n += 1`, `n["calls"] += 1`), to add to
-    it (`n.append(x)`) or to give it another value."""
+    """Whether all that this code does with what has the name is to count in it (`n += 1`, `n = n + 1`,
+    `n["calls"] += 1`), to add to it (`n.append(x)`) or to give it another value."""
     return all(_adds(name, steps, k) for steps in _every(codes) for k in range(len(steps)))
+
+
+def loaded(codes: Iterable[CodeType]) -> set[str]:
+    """The names that it reads."""
+    return {value for steps in _every(codes) for op, value, _ in steps if op in _LOADS and type(value) is str}
 
 
 def _adds(name: str, steps: Sequence[_Step], k: int) -> bool:
@@ -51,8 +56,10 @@ def _adds(name: str, steps: Sequence[_Step], k: int) -> bool:
             and rest[2][2].endswith("=") and rest[3][0] == "STORE_SUBSCR"
         )  # fmt: skip
     rest = [step for step in after if step[0] != "SWAP"]
+    if len(rest) > 3 and rest[2][0].startswith("LOAD_") and rest[3][0] == "STORE_ATTR":  # x.n = x.n + 1
+        del rest[2]
     return (
-        len(rest) > 2 and rest[0][0] in _CONSTANTS and rest[1][0] == "BINARY_OP" and rest[1][2].endswith("=")
+        len(rest) > 2 and rest[0][0] in _CONSTANTS and rest[1][0] == "BINARY_OP"
         and rest[2][0] in _STORES and rest[2][1] == name
     )  # fmt: skip
 
