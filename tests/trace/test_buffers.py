@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -23,16 +26,48 @@ def test_the_memory_of_a_traced_buffer_is_nan():
     def f(x):
         out = np.ones(3)
         view = out[1:]
-        memory = memoryview(out)
         before = np.ndarray.view(out, np.ndarray)
         out[0] = x[0]
-        seen.extend([np.array(memory), before.copy(), np.ndarray.view(view, np.ndarray)])
+        seen.extend([before.copy(), np.ndarray.view(view, np.ndarray)])
         with pytest.raises(ValueError, match="read-only"):
             np.ndarray.__setitem__(out, 0, 5.0)
         return out.sum()
 
     assert (pb.grad(f)(X) == [1, 0, 0]).all()
     assert all(np.isnan(array).all() for array in seen)
+
+
+PAST_NUMPY = {
+    "a memoryview": lambda a: memoryview(a), "a part of a memoryview": lambda a: memoryview(a[1:]).cast("B")[8:],
+    "data": lambda a: a.data, "an address": lambda a: a.ctypes.data_as(ctypes.POINTER(ctypes.c_double)),
+    "an interface": lambda a: np.asarray(SimpleNamespace(__array_interface__=a.__array_interface__, of=a)),
+    "dlpack": lambda a: np.from_dlpack(a), "ctypes": lambda a: np.ctypeslib.as_ctypes(a),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", PAST_NUMPY.values(), ids=PAST_NUMPY)
+def test_memory_that_is_seen_past_numpy_does_not_become_traced(way):
+    """What it shows would be old, and what is written through it would be lost."""
+
+    def f(x):
+        a = np.ones(4)
+        seen = way(a)
+        a[0] = x
+        return a.sum() if seen is not None else x
+
+    assert np.isfinite(f(2.0))
+    with pytest.raises(MutationError, match="looked at past NumPy"):
+        pb.grad(f)(2.0)
+
+
+def test_memory_that_was_seen_past_numpy():
+    def f(x):
+        a = np.ones(4)
+        total = sum(memoryview(a)) + len(bytes(a.data)) + isinstance(a.data, memoryview)
+        a[0] = x * total
+        return a.sum()
+
+    assert pb.value_and_grad(f)(2.0) == (f(2.0), 37.0)
 
 
 UNTRACED = [

@@ -536,3 +536,32 @@ def test_functions_in_c_are_called_as_they_tell(function):
         parameters = None
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     assert parameters is None or IN_C[function] == tuple(one.name for one in parameters if one.kind in kinds)
+
+
+@pytest.mark.parametrize("exponent", [0j, 2 + 0j, np.complex128(-3), 5 + 0j])
+def test_whole_exponents_that_are_complex_are_whole(exponent):
+    """As NumPy multiplies: to the power 0 anything is 1, infinity too."""
+    x, n = np.array([0.5, -1.5, 2.0]), exponent.real
+    value, pull = pb.vjp(lambda x: (x + 0j) ** exponent, x)
+    np.testing.assert_allclose(value, (x + 0j) ** exponent, rtol=1e-14)
+    np.testing.assert_allclose(pull(np.ones(3, complex))[0], n * x ** (n - 1), rtol=1e-13)
+    assert exponent or pb.value_and_grad(lambda x: ((x + 0j) ** exponent).real)(np.inf) == (1.0, 0.0)
+
+
+WHOLE = [np.array([200, 2], np.uint8), np.array([127, 100], np.int8), np.array([True, True]), np.int64(3), True,
+         np.float16([0.5, 2.0]), np.float32(1.5), 2.0, 3 + 0j, np.array([1.0, 2.0], np.float32)]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", [np.complex64, np.complex128])
+@pytest.mark.parametrize("operate", [
+    lambda a, b: a / b, lambda a, b: a * b, lambda a, b: a - b, lambda a, b: b - a, lambda a, b: b / a,
+    lambda a, b: b ** (a if np.size(a) < 2 else 1), lambda a, b: np.power(2.0 if np.size(a) < 2 else a, b),
+])  # fmt: skip
+def test_what_meets_complex_numbers_is_promoted_first(operate, dtype):
+    """As NumPy does it: of a byte 200 the negative is 56, and the power of a float32 is no complex128."""
+    z = np.array([1 + 2j, 3 - 1j], dtype)
+    for other in WHOLE:
+        expected = operate(other, z)
+        found = pb.vjp(lambda z, other=other: operate(other, z), z)[0]
+        assert found.dtype == expected.dtype
+        np.testing.assert_allclose(found, expected, rtol=2e-5 if expected.dtype == np.complex64 else 1e-13)

@@ -355,3 +355,32 @@ def test_what_is_made_of_a_written_array_lies_as_it_does(way, turned):
     a = np.asfortranarray(a) if turned else a
     for found, wanted in zip(way(f)(a.copy("K")), f(a.copy("K")), strict=True):
         np.testing.assert_allclose(found, wanted, 1e-14)
+
+
+def _strided(a):
+    return np.lib.stride_tricks.as_strided(a[1:], (2, 3), (16, 8))
+
+
+@pytest.mark.parametrize("made", [lambda x: x * 1.0, lambda x: np.zeros(6), lambda x: np.array([*x])])
+def test_as_strided_is_a_view(made):
+    """By strides of one's own: taken before a write and after it, and written through; nothing beyond the array."""
+
+    def f(x):
+        a = made(x)
+        early = _strided(a)
+        a[2:] = x[2:] ** 2
+        late = _strided(a)
+        late[1] *= x[0]
+        np.lib.stride_tricks.as_strided(a, (2,), (24,))[:] += x[1]
+        return (early**2).sum() + (late * a[:3]).sum() + (a**3).sum()
+
+    x = np.array([0.5, -1.5, 2.0, 0.25, 1.0, -0.75])
+    value, gradient = pb.value_and_grad(f)(x)
+    np.testing.assert_allclose(value, f(x), rtol=1e-14)
+    steps = 1e-6 * np.eye(6)
+    np.testing.assert_allclose(gradient, [(f(x + h) - f(x - h)) / 2e-6 for h in steps], rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(pb.compile(pb.grad(f))(x), gradient, rtol=1e-13)
+    for beyond in (lambda x: np.lib.stride_tricks.as_strided(x, (7,), (8,)),
+                   lambda x: np.lib.stride_tricks.as_strided(x[::2], (3,), (8,))):  # fmt: skip
+        with pytest.raises(UnsupportedError, match="as_strided of traced values"):
+            pb.grad(lambda x, beyond=beyond: np.sum(beyond(x)))(x)

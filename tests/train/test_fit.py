@@ -661,8 +661,16 @@ def test_random_numbers_that_all_steps_would_share_are_refused():
             once.append(np.random.rand())
         return once[0] * np.mean((prediction - target) ** 2)
 
+    steps = [0]
+
+    def warmed(prediction, target):
+        steps[0] += 1
+        return np.mean((prediction - target) ** 2) * min(1.0, steps[0] / 100)
+
     rows, targets = np.ones((8, 2)), np.ones((8, 1))
     options = {"epochs": 2, "validation": 0.0, "seed": 0}
-    with pytest.raises(UnsupportedError, match="draws random numbers: a step is traced once"):
+    with pytest.raises(UnsupportedError, match="a training draws random numbers: it is traced once"):
         fit(pb.nn.MLP([2, 1], seed=0), rows, targets, loss=noisy, **options)
+    with pytest.raises(UnsupportedError, match="a training changes what it reads around it"):
+        fit(pb.nn.MLP([2, 1], seed=0), rows, targets, loss=warmed, **options)
     fit(pb.nn.MLP([2, 1], seed=0), rows, targets, loss=scaled, **options)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 import sys
+import threading
 from array import array as typed_array
 from collections import ChainMap, deque
+from contextvars import ContextVar
 from types import MappingProxyType, ModuleType, SimpleNamespace
 
 import numpy as np
@@ -100,8 +103,10 @@ def restored():
     INSTALLED.k = 2.0
     sys.modules |= {FOUND.__name__: FOUND, INSTALLED.__name__: INSTALLED}
     yield
+    os.environ.pop("PAYBACK_TEST", None)
+    vars(Shared).get("asked") and delattr(Shared, "asked")
     del sys.modules[FOUND.__name__], sys.modules[INSTALLED.__name__]
-    for kind, name in ((Heir, "k"), (Heir, "of_class")):
+    for kind, name in ((Heir, "k"), (Heir, "of_class"), (Heir, "__mul__")):
         if name in vars(kind):
             delattr(kind, name)
     globals()["NUMBER"], SETTINGS["rate"], SETTINGS["weights"] = 2.0, 0.5, [np.ones(3)]
@@ -149,7 +154,13 @@ def _cases():
     slotted, heir, members, queue, frozen = Slotted(), Heir(), {1.0}, deque([1.0]), {"k": 2.0}
     typed, raw, chain, proxy = typed_array("d", [1.0]), bytearray(b"\1"), ChainMap({}, frozen), MappingProxyType(frozen)
     record, masked = np.ones(3).view(np.recarray), np.ma.MaskedArray([1.0, 2.0, 4.0], [False, True, False])
-    triple = functools.lru_cache(lambda: 3.0 * Shared.k)
+    triple, left = functools.lru_cache(lambda: 3.0 * Shared.k), functools.lru_cache(lambda: 3.0 * loose.k)
+    setting, local, bare = ContextVar("setting", default=1.0), threading.local(), SimpleNamespace()
+    local.k, loose = 1.0, type("Loose", (), {"k": 1.0, "__module__": "numpy"})  # whose attributes nobody looks at
+
+    def asks(x):
+        return x * getattr(asks, "k", 1.0) if hasattr(Shared, "asked") else -x
+
     shared_k = functools.partial(setattr, Shared, "k", 5.0)
 
     return {
@@ -183,6 +194,22 @@ def _cases():
         "a function in a list": (lambda x, fs=[lambda x: x * Shared.k]: fs[0](x), shared_k),
         "a function of NumPy by a name": (lambda x: CHOSEN(x), lambda: globals().__setitem__("CHOSEN", np.sin)),
         "behind a cache": (lambda x: x * triple(), lambda: (shared_k(), triple.cache_clear())),
+        "of which only the cache knows": (
+            lambda x: x * left(),
+            lambda: (setattr(loose, "k", 5.0), left.cache_clear()),
+        ),
+        "the environment": (
+            lambda x: x * float(os.environ.get("PAYBACK_TEST", "1")),
+            lambda: os.environ.update(PAYBACK_TEST="5"),
+        ),
+        "the environment, by its function": (
+            lambda x: x * float(os.getenv("PAYBACK_TEST", "1")),
+            lambda: os.environ.update(PAYBACK_TEST="5"),
+        ),
+        "a variable of a context": (lambda x: x * setting.get(), lambda: setting.set(5.0)),
+        "an attribute of a thread": (lambda x: x * local.k, lambda: setattr(local, "k", 5.0)),
+        "an attribute that is there later": (lambda x: x * getattr(bare, "k", 1.0), lambda: setattr(bare, "k", 5.0)),
+        "an attribute of a class that is there later": (asks, lambda: setattr(Shared, "asked", True)),
         "an array in place": (lambda x: x * array, put(array, 0, 5.0)),
         "an array in place, used by NumPy itself": (lambda x: x * array.sum(), put(array, 0, 5.0)),
         "an array that decides a shape": (lambda x: x * int(array[0]), put(array, 0, 5.0)),
@@ -205,6 +232,7 @@ def _cases():
         "a default argument": (default, lambda: default.__defaults__[0].__setitem__(0, 9.0)),
         "an attribute": (lambda x: model(x), lambda: setattr(model, "w", np.full(3, 2.0))),
         "an array in an attribute": (lambda x: model(x), lambda: model.w.fill(9.0)),
+        "a method that Python calls": (lambda x: heir * x, lambda: setattr(Heir, "__mul__", lambda self, x: x * 5.0)),
         "an attribute of an attribute": (lambda x: model(x), lambda: setattr(model.inner, "b", 5.0)),
         "of a method": (model.method, lambda: setattr(model, "w", np.full(3, 2.0))),
         "of a callable object": (model, lambda: setattr(model, "w", np.full(3, 2.0))),

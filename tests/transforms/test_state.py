@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import random
 from types import SimpleNamespace
 
@@ -140,6 +142,51 @@ def _batches():
     return lambda: next(made)
 
 
+def _thirds(count):
+    """Two traces alike say nothing about the third."""
+
+    def state():
+        here = count()
+
+        def f(x):
+            here.n += 1
+            return x * (here.n // 3)
+
+        return f
+
+    return state
+
+
+def _attribute_of_itself():
+    def f(x):
+        f.n = getattr(f, "n", 0) + 1
+        return x * (f.n // 3)
+
+    return f
+
+
+def _cleared():
+    made = []
+
+    @functools.cache
+    def rate():
+        made.append(1.0)
+        return sum(made)
+
+    def f(x):
+        return x * rate()
+
+    f.before = rate.cache_clear
+    return f
+
+
+class _Steps:
+    __slots__ = ("n",)
+
+    def __init__(self):
+        self.n = 0
+
+
 STATES = {
     "a list": _list, "a name of the closure": _nonlocal, "a global": _global, "a default": _default,
     "an array": lambda: _array(False), "an array, read before": lambda: _array(True), "an object": _object,
@@ -149,17 +196,26 @@ STATES = {
     "a method of a list": _generator(_taken), "a coin": _generator(_coin), "batches": _generator(_batches),
     "an iterator": _generator(lambda: iter((1.0, 2.0, 3.0, 4.0)).__next__),
     "Python's generator": _generator(lambda: random.random), "of many scalars": _scalars,
+    "a third of a count": _thirds(lambda: SimpleNamespace(n=0)), "a third of a slot": _thirds(_Steps),
+    "an attribute of the function": _attribute_of_itself, "a cache": _cleared,
+    "a cycle": _generator(lambda: itertools.cycle([1.0, 1.0, 2.0]).__next__),
+    "a cycle that an object holds": _generator(
+        lambda: functools.partial(lambda s: next(s.items), SimpleNamespace(items=itertools.cycle([1.0, 1.0, 2.0])))
+    ),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("native", [True, False])
 @pytest.mark.parametrize("name", STATES)
 def test_state_goes_on(name, native):
-    f = STATES[name]()
-    wanted = [f(X * k) for k in (1.0, 2.0, 2.0, 3.0)]
+    f, wanted = STATES[name](), []
+    for k in (1.0, 2.0, 2.0, 3.0):
+        getattr(f, "before", int)()
+        wanted.append(f(X * k))
     f = STATES[name]()
     compiled = pb.compile(f, native=native)
     for k, y in zip((1.0, 2.0, 2.0, 3.0), wanted, strict=True):
+        getattr(f, "before", int)()
         found = compiled(X * k)
         if isinstance(y, dict):
             assert found["calls"] == y["calls"]
@@ -204,7 +260,7 @@ def test_what_changes_nothing_is_traced_twice():
     compiled = pb.compile(f)
     for x in (X, X[:1], X, X[:1], X, X, X[:1]):
         np.testing.assert_allclose(compiled(x), np.sin(2 * x) * np.arange(3.0), 1e-14)
-    assert len(traces) == 4
+    assert len(traces) == 3
     assert "it changes what it reads around it" in compiled.reasons
 
 
@@ -243,6 +299,61 @@ def test_arguments_are_no_results():
 
     with pytest.raises(UnsupportedError, match=r"writes into \[0\]\[1\] and returns nothing.*Return what it writes"):
         pb.compile(f)(X, np.zeros(3))
+
+
+def _counts():
+    here = SimpleNamespace(n=0)
+
+    def draw():
+        here.n += 1
+        return here.n // 3
+
+    return draw
+
+
+def _written():
+    hits = np.zeros(2)
+
+    def draw():
+        hits[0] += 1.0
+        return hits[0]
+
+    return draw
+
+
+UNSTEADY = {
+    "changes what it reads around it": (_counts, _written),
+    "reads an iterator": (lambda: functools.partial(next, itertools.count(1.0)), lambda: iter([1.0] * 9).__next__),
+}
+
+
+@pytest.mark.parametrize(("why", "make"), [(why, make) for why, makes in UNSTEADY.items() for make in makes])
+def test_what_is_traced_once_for_many_runs_may_not_go_on(why, make):
+    """As with random numbers: all samples and steps would see the same count, or the same item."""
+    for what, run in {
+        "batched": lambda draw: pb.vmap(lambda x: x + draw())(X),
+        "a step of scan": lambda draw: pb.scan(lambda c, x: (c + x * draw(), c), 0.0, X)[1],
+        "the test of while_loop": lambda draw: pb.while_loop(lambda c: c < 2.0 + draw(), lambda c: c + 1.0, 0.0),
+    }.items():
+        for around in (lambda f: f(), lambda f: pb.compile(lambda x: f())(1.0)):
+            with pytest.raises(UnsupportedError, match=f"{what} {why}.*traced once"):
+                around(lambda run=run: run(make()))
+
+
+def test_what_is_traced_once_for_many_runs_may_count_and_keep():
+    """What it never reads, or has made once for all."""
+    here = SimpleNamespace(calls=0, seen=[], table=None, last=None, rows=iter([]))
+
+    def f(x):
+        here.calls += 1
+        here.calls = here.calls + 1
+        here.seen.append(x.shape)
+        here.table = np.arange(3.0) if here.table is None else here.table
+        here.last = {"x": x * 2.0, "k": [1]}
+        return here.last["x"] * here.table
+
+    np.testing.assert_array_equal(pb.vmap(f)(X), 2.0 * X[:, None] * np.arange(3.0))
+    np.testing.assert_array_equal(pb.scan(lambda c, x: (c, f(x)), 0.0, X)[1], 2.0 * X[:, None] * np.arange(3.0))
 
 
 @pytest.mark.parametrize("draw", [np.random.rand, np.random.default_rng(5).random, random.random])

@@ -88,6 +88,7 @@ PROGRAMS = {
         [(3, 4)],
     ),
     "written at places": (written_at_places, [(5,)]),
+    "a place in each sample": (lambda x: x[np.searchsorted(np.sort(x), 1.2) // 2] * x[1], [(5,)]),
     "places of numbers": (lambda x: np.searchsorted(np.array([0.8, 1.2, 1.6]), x) * x, [(5,)]),
     "powers of two": (lambda x: np.ldexp(x, 2) + np.frexp(x**8)[1], [(5,)]),
     "running": (lambda x: np.maximum.accumulate(x, axis=1) * np.add.reduceat(x, [0, 2], axis=0)[1], [(3, 4)]),

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 
 from payback.ir.node import Node, by_id
 from payback.ops.row import CONST, VARIABLE
+from payback.ops.several import PART
 
 # A payment on a pile: who paid (None: what a top is owed to begin with), for which of its arguments, how much.
 Entry = tuple[Node | None, int, Any]
@@ -99,6 +100,8 @@ def live_nodes(reached: Reach | list[Node], wrt: set[Node]) -> tuple[list[Node],
             if not live.isdisjoint(node.args):
                 live.add(node)
                 order.append(node)
+            continue
+        if node.op is PART and node.aval.dtype.kind != "f":
             continue
         for slot, arg in enumerate(node.args):
             if arg in live and slot not in no_edge:

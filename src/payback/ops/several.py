@@ -24,3 +24,4 @@ def _adjoint(m: Any, bar: Any, slot: int, x: Any, k: int) -> Share:
 
 
 PART = Row("part", "linear", lambda m, x, k: m.part(x, k=k), shape=_shape, adjoint=_adjoint, math="1")
+PART.no_edge = frozenset({1})  # no slot of its own: parts that are whole numbers have no derivative, which is looked at

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from payback import native, random
-from payback.errors import UnsupportedError
 from payback.ir.aval import Aval
 from payback.nn.drawing import draws, training
 from payback.ops.philox import folded
@@ -17,7 +16,7 @@ from payback.trace.abstract import TracedFunction, trace
 from payback.trace.tree import leaves, tree_map
 from payback.train.flat import Flat
 from payback.transforms.gradient import traced_gradient, value_and_grad
-from payback.transforms.surroundings import undrawn
+from payback.transforms.retracing import steady
 
 Loss = Callable[..., Any]
 KEY = Aval((2,), np.dtype(np.uint32))
@@ -132,14 +131,10 @@ class Steps:
         )
 
     def _trace(self, f: Callable[..., Any], *arguments: Any) -> TracedFunction:
-        """`trace`.  Raises UnsupportedError where the network or the loss draws random numbers."""
-        traced = undrawn((self.net, self.loss), lambda: trace(f, *arguments))
-        if traced is not None:
-            return traced
-        raise UnsupportedError("the network or the loss of a training draws random numbers",
-                               why="a step is traced once, so all steps would see the same ones",
-                               fix="draw with pb.nn.Dropout, make them part of the rows, or write the loop yourself: "
-                               "pb.compile of a step that takes a pb.random.key")  # fmt: skip
+        """`trace`.  Raises UnsupportedError where the network or the loss draws random numbers, or counts its calls."""
+        return steady((self.net, self.loss), lambda: trace(f, *arguments), "the network or the loss of a training",
+                      None, "draw with pb.nn.Dropout, make it part of the rows, or write the loop yourself: pb.compile "
+                      "of a step that takes it, or a pb.random.key", large=False)  # fmt: skip
 
     def train(self, net: Any, state: Any, x: Any, y: Any, weights: Any, rate: float, step: float) -> tuple[Any, ...]:
         key = None if self.draws is None else self.draws.key(int(step))

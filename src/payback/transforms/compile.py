@@ -170,7 +170,7 @@ class CompiledFunction:
         before = Read(self.f, self._looks, None if changed else self._around, fixed)
         trace = self._traces[key] = self._traced(tree, values, dynamic, offered)
         if before.is_changed():
-            trace.settled = known is not None and not (known.settled or before.is_drawn()) and trace.same_as(known)
+            trace.settled = False
             for made in self._traces.values():  # they may read it too
                 made.settled = made.settled and trace.settled
         now_read = Read(self.f, self._looks, None, fixed)
@@ -232,7 +232,8 @@ def compile(
     f: is called with shapes only: it may not look at a number (use np.where or `pb.cond`), and what it does besides
     computing (prints, reads a clock) happens when it is traced alone, so mostly once.  Where it changes what it reads
     from around it itself (a counter, an attribute, an array, a generator of random numbers), it is traced at each call
-    and run on the interpreter, until a trace is the same as the one before; for ever if it draws random numbers.
+    and run on the interpreter, until a trace changes nothing that the code reads (counting calls and keeping a log
+    is no reading); for ever if it draws random numbers or goes on with an iterator.
     Arrays (by shape and dtype) and Python floats are dynamic; all other leaves of the arguments are static, and so are
     the arguments of `static_argnums`: for each of their values there is a graph of its own.
 

@@ -20,8 +20,8 @@ from payback.trace.body import Body, TracedBody, fresh, node_of, run_node, trace
 from payback.trace.operators import where_of_caller
 from payback.trace.refusals.free import noted
 from payback.trace.tree import leaves, paths, same_structure, unflatten
+from payback.transforms.retracing import steady
 from payback.transforms.shared_memory import check_apart
-from payback.transforms.surroundings import draws_random_numbers, undrawn
 
 Function = Callable[..., Any]
 
@@ -51,10 +51,9 @@ def _carrying(name: str, step: Callable[[list[Any]], Any], carry: Any, more: Seq
     first = state = [node_of(leaf) for leaf in leaves(carry)]
     for attempt in (1, 2):
         taken = [*(node.aval for node in state), *more]
-        traced = undrawn(step, functools.partial(trace_body, lambda *xs: step(list(xs)), taken, tuple))
+        one = functools.partial(trace_body, lambda *xs: step(list(xs)), taken, tuple)
+        traced = steady(step, one, f"a step of {name}", where)
         found = position(where)
-        if traced is None:
-            raise draws_random_numbers(f"a step of {name}", where)
         carried = leaves(carry)
         check_apart([carried[k] for k in traced.written if k < len(carried)], carried)
         if not isinstance(traced.result, tuple) or len(traced.result) != 2:
@@ -114,7 +113,8 @@ def scan(f: Function, init: Any, xs: Any = None, length: int | None = None, *, r
     Returns what is carried at last, and what the steps returned as y, stacked.  A loop of n steps is one node: its
     reverse mode keeps n carried values (with `remat` about 2·√n), never what a step computes inside.
     Raises ShapeError when a step changes what it carries or the extents differ, TraceError where f looks at a number,
-    UnsupportedError where it draws random numbers without a key, for all steps would see the same.
+    UnsupportedError where it draws random numbers without a key, reads an iterator or changes what it reads around it,
+    for all steps would see the same.
     Source of the memory scheme: Griewank, Achieving logarithmic growth of temporal and spatial complexity in reverse
     automatic differentiation (1992); here with two levels.
 
@@ -299,22 +299,23 @@ def while_loop(test: Function, step: Function, init: Any, *, max_steps: int | No
 
     traced, state = _carrying("while_loop", carried, init, (), where)
     avals = [node.aval for node in state]
-    tested = trace_body(test, avals, lambda values: (unflatten(init, iter(values)),))
+    look = functools.partial(trace_body, test, avals, lambda values: (unflatten(init, iter(values)),))
+    tested = steady(test, look, "the test of while_loop", where)
     if len(tested.body.gives) != 1 or tested.body.gives[0].shape:
         raise ShapeError("the test of while_loop returns no single truth", where=_place(2), why=_told(tested))
     captured = list(dict.fromkeys([*traced.captured, *tested.captured]))
     gives = [aval._replace(weak=False) for aval in avals]
     body = _constants_first(_with_captured(traced, count, captured, gives), count)
-    look = _constants_first(_with_captured(tested, count, captured, tested.body.gives), count)
+    asked = _constants_first(_with_captured(tested, count, captured, tested.body.gives), count)
     fixed = len(captured)
     values = [node.value for node in (*captured, *state)]
     if any(value is None for value in values):
         if max_steps is None:
-            results = run_node("loop", [*captured, *state], where, test=look, body=body, constants=fixed)
+            results = run_node("loop", [*captured, *state], where, test=asked, body=body, constants=fixed)
             return unflatten(init, iter(results))
-        steps, stepping = int(max_steps), _guarded(look, body, fixed)
+        steps, stepping = int(max_steps), _guarded(asked, body, fixed)
     else:
-        steps, stepping = _count(look, body, values, fixed, max_steps), body
+        steps, stepping = _count(asked, body, values, fixed, max_steps), body
     params = {"constants": fixed, "carried": count, "length": steps, "backwards": False}
     return unflatten(init, iter(run_node("scan", [*captured, *state], where, body=stepping, **params)[:count]))
 

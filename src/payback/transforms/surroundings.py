@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import ctypes
 import dataclasses
 import dis
 import functools
 import operator
-import random
+import os
 import sys
+import threading
 from array import array
 from collections import ChainMap, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from io import IOBase
 from types import (
     BuiltinFunctionType,
@@ -23,18 +24,20 @@ from types import (
     ModuleType,
     SimpleNamespace,
 )
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from payback.errors import UnsupportedError
-from payback.ir.where import position
 from payback.ops.append import is_immutable
 from payback.trace.array import Variable
+from payback.transforms.bits import SMALL, kept_bits, same_bits
+from payback.transforms.draws import is_generator, states
+from payback.transforms.unread import BY_ANY_NAME, alike, loaded, only_added_to
 
 _NUMBERS = (bool, int, float, complex, str, bytes, type(None), np.generic)
 _LIBRARIES = sys.stdlib_module_names - {"__main__"} | {"numpy", "scipy", "payback"}
 _MISSING = object()
+_CACHED = type(functools.cache(int))
 
 _Space = Mapping[str, Any]
 
@@ -46,20 +49,18 @@ class Around:
     and functions, containers, objects of the user's classes and of dataclasses, and all that these hold.  An array is
     kept as a copy, for it may be written into.  What libraries keep in objects of theirs is their own matter.
     values: whether another value of a variable is a change, or only another variable.
-    iterates: whether it may go on with a generator or another of Python's iterators, which do not tell where they are.
     """
 
-    def __init__(self, f: Any, values: bool = True, label: str = ""):
-        """label: what f is called, where it has no name."""
-        found = _Search(f, values, label or getattr(f, "__name__", "") or type(f).__name__)
-        self.copies, self._generators, self.iterates = found.copies, found.generators, found.iterates
-        self._cells, self._names, self._holders, self._buffers = (
-            found.cells, list(found.names.values()), found.holders, found.buffers
-        )  # fmt: skip
+    def __init__(self, f: Any, values: bool = True, label: str = "", large: bool = True):
+        """label: what f is called, where it has no name.  large: whether arrays of any size are kept."""
+        self._found = found = _Search(f, values, label or getattr(f, "__name__", "") or type(f).__name__, large)
+        self.copies, self._generators = found.copies, found.generators
+        self._cells, self._names, self._buffers = found.cells, list(found.names.values()), found.buffers
+        self._holders = [holder for holder in found.holders if not holder.fixed]
+        self._parts = [(holder.look, holder.held) for holder in self._holders]
 
     def unchanged(self) -> bool:
-        """Whether all is as it was; quicker than `changes` where names and containers hold the very things that they
-        held, and arrays the same numbers."""
+        """Whether all is as it was; quicker than `changes` where names hold the very things that they held."""
         try:
             for _, cell, was in self._cells:
                 if cell.cell_contents is not was:
@@ -69,7 +70,7 @@ class Around:
         for _, get, name, was in self._names:
             if get(name, _MISSING) is not was:
                 return not self.changes()
-        for _, look, held in self._holders:
+        for look, held in self._parts:
             now = look()
             if len(now) != len(held) or (held and not all(map(operator.is_, now, held))):
                 return not self.changes()
@@ -79,26 +80,68 @@ class Around:
         """What is different now, for people."""
         found = [label for label, cell, was in self._cells if not _same(_content(cell), was)]
         found += [label for label, get, name, was in self._names if not _same(get(name, _MISSING), was)]
-        for label, look, held in self._holders:
-            now = look()
+        for holder in self._holders:
+            now, held = holder.look(), holder.held
             if len(now) != len(held) or not all(map(_same, now, held)):
-                found.append(label)
+                found.append(holder.label)
         return [
             *(f"{label} was given another value" for label in dict.fromkeys(found)),
-            *(f"the array {label} was written into" for label in sorted(set(self._written()))),
+            *(f"the array {label} was written into" for label in sorted({label for label, _ in self._written()})),
         ]
 
-    def drawn(self) -> list[Any]:
-        """How far the generators of random numbers are.  It is no change that somebody else draws a number."""
-        return drawn(self._generators)
+    def is_decided(self, together: Sequence[Around]) -> bool:
+        """Whether what has changed may decide what the function computes from now on.
 
-    def _written(self) -> Iterator[str]:
-        for label, numbers, kept in self.copies.values():
-            if not _unchanged(numbers, kept):
-                yield label
+        It does not where the function never reads it, but counts in it or adds to it, nor where it has been made anew.
+        together: what else is around the function, and this.
+        """
+        found = [each._found for each in together]
+
+        def unread(names: set[str]) -> bool:
+            return bool(names) and all(each.adds_only(names) for each in found)
+
+        def names_of(thing: Any) -> set[str]:
+            ways = [each.names_of(thing) for each in found]
+            return set() if None in ways else {name for way in ways for name in way or ()}
+
+        def decides(now: Any, was: Any, name: str) -> bool:
+            return not (_same(now, was) or alike(now, was) or unread({name}))
+
+        if any(decides(_content(cell), was, name) for name, cell, was in self._cells):
+            return True
+        if any(decides(get(name, _MISSING), was, name) for _, get, name, was in self._names):
+            return True
+        for holder in self._holders:
+            now, held, half = holder.look(), holder.held, len(holder.held) // 2
+            if len(now) == len(held) and all(_same(a, b) or alike(a, b) for a, b in zip(now, held, strict=True)):
+                continue
+            if holder.named and now[:half] == held[:half] and len(now) == len(held):
+                if any(map(decides, now[half:], held[half:], held)):
+                    return True
+            elif holder.named or not unread(names_of(holder.of)):
+                return True
+        return any(not unread(names_of(array)) for _, array in self._written())
+
+    def iterates(self, together: Sequence[Around]) -> bool:
+        """Whether it may go on with a generator or another of Python's iterators, which do not tell where they are."""
+        found = self._found
+        read = {name for each in together for name in each._found.loaded()} if found.iterators else set()
+        return any(not (names := found.names_of(it)) or names & read for it in found.iterators)
+
+    def drawn(self) -> list[Any]:
+        """How far the generators of random numbers are, and those that everybody shares.
+
+        It is no change that somebody else draws a number.
+        """
+        return states(self._generators)
+
+    def _written(self) -> Iterator[tuple[str, Any]]:
+        for label, numbers, kept, whole in self.copies.values():
+            if not same_bits(numbers, kept):
+                yield label, whole
         for label, buffer, kept in self._buffers:
             if memoryview(buffer).tobytes() != kept:
-                yield label
+                yield label, buffer
 
 
 def variables_of(f: Any) -> list[Variable]:
@@ -106,56 +149,39 @@ def variables_of(f: Any) -> list[Variable]:
     return list(_Search(f, False, "").variables.values())
 
 
-def generators_of(f: Any) -> list[Any]:
-    """The generators of random numbers that a function uses by its names."""
-    return _Lookout(f, False, "").generators
+class _Holder(NamedTuple):
+    """What an object holds: looked at again, and as it was.
 
-
-def drawn(generators: Sequence[Any]) -> list[Any]:
-    """How far these generators are, and those that everybody shares."""
-    shared = [random.getstate()]
-    if (numpys := sys.modules.get("numpy.random")) is not None:
-        shared.append(_state_of(numpys.get_state(legacy=False)))
-    return [*shared, *map(_state_of, generators)]
-
-
-def undrawn(f: Any, trace: Callable[[], Any]) -> Any:
-    """What `trace` makes of f, whose one trace stands for many runs; None if it draws random numbers.
-
-    Those would be the same in all runs.
+    of: the object.  named: whether these are attributes, first all their names and then what they stand for.
     """
-    generators = generators_of(f)
-    for _ in range(3):  # some draw once, and other threads may draw
-        before = drawn(generators)
-        traced = trace()
-        if drawn(generators) == before:
-            return traced
-    return None
 
-
-def draws_random_numbers(what: str, where: Any) -> UnsupportedError:
-    place = position(where)
-    return UnsupportedError(f"{what} draws random numbers", where=str(place) if place else None,
-                            why="it is traced once, so they would be the same each time",
-                            fix="draw them before, or give it a key each time: pb.random.split(key, n)")  # fmt: skip
+    label: str
+    look: Callable[[], Sequence[Any]]
+    held: Sequence[Any]
+    of: Any
+    named: bool
+    fixed: bool
 
 
 class _Search:
     """The places that a function reads, found by following what its names stand for."""
 
-    def __init__(self, f: Any, values: bool, label: str):
-        self.values = values
+    def __init__(self, f: Any, values: bool, label: str, large: bool = True):
+        self.values, self._large = values, large
         self.cells: list[tuple[str, Any, Any]] = []
         self.names: dict[tuple[int, str], tuple[str, Callable[[str, Any], Any], str, Any]] = {}
-        self.holders: list[tuple[str, Callable[[], Sequence[Any]], Sequence[Any]]] = []
-        self.copies: dict[int, tuple[str, np.ndarray[Any, Any], Any]] = {}
+        self.holders: list[_Holder] = []
+        self.copies: dict[int, tuple[str, np.ndarray[Any, Any], Any, Any]] = {}  # as bytes lie, as they were, the array
         self.buffers: list[tuple[str, Any, bytes]] = []
         self.variables: dict[int, Variable] = {}
         self.generators: list[Any] = []
-        self.iterates = False
+        self.iterators: list[Any] = []
+        self._nameless: list[Any] = []  # what is reached by other ways than a name, too
+        self._codes: list[CodeType] = []
         self._package: str | None = None  # of the first function that is no library's: others that are installed are
         self._seen: dict[int, Any] = {}  # it also keeps them, so that no id is used twice
         self._mentioned: dict[str, None] = {}  # the names in the code that was found
+        self._asked: set[str] = set()  # by getattr or hasattr
         self._spaces: list[tuple[str, list[_Space]]] = []  # whose attributes are read by names of any code
         self._next: list[tuple[str, Any]] = [(label, f)]
         while self._next:
@@ -167,28 +193,30 @@ class _Search:
             return
         if issubclass(kind, (BuiltinFunctionType, MethodWrapperType)):  # of an object, as `generator.normal`
             if not issubclass(type(value.__self__), (ModuleType, type)):
+                self._nameless.append(value.__self__)
                 self._follow(label, value.__self__)
             return
         self._seen[id(value)] = value
         if issubclass(kind, Variable):
             self.variables[id(value)] = value
             if self.values:
-                self._hold(label, lambda: (value.node,))
+                self._hold(label, lambda: (value.node,), value)
         elif issubclass(kind, np.ndarray):
             self._copy(label, value)
         elif issubclass(kind, (array, bytearray, memoryview)):
             self.buffers.append((label, value, memoryview(value).tobytes()))
         elif kind is FunctionType:
             self._function(value)
-        elif _is_generator(kind):
+        elif is_generator(kind):
             self.generators.append(value)
         elif issubclass(kind, Iterator) and not issubclass(kind, IOBase) and _is_library(kind.__module__):
-            self.iterates = True
+            self.iterators.append(value)
         elif issubclass(kind, MethodType):
             self._next += ((type(value.__self__).__name__, value.__self__), (label, value.__func__))
         elif issubclass(kind, functools.partial):
             self._next += ((label, value.func), *(("the arguments of partial", arg) for arg in value.args))
-            self._hold("the keywords of partial", lambda: _entries(value.keywords))
+            self._nameless += value.args
+            self._hold("the keywords of partial", lambda: _entries(value.keywords), value.keywords)
         elif issubclass(kind, ModuleType):  # that some object holds: one that is named is read by its reader's names
             if not _is_library(value.__name__) and not _is_installed(value.__name__):
                 self._space(label, [vars(value)])
@@ -203,51 +231,88 @@ class _Search:
     def _object(self, label: str, value: Any) -> None:
         kind = type(value)
         if issubclass(kind, (dict, MappingProxyType)):
-            self._hold(label, lambda: _entries(value))
+            self._hold(label, lambda: _entries(value), value)
         elif issubclass(kind, (list, tuple, set, frozenset, deque)):
-            self._hold(label, value.copy if kind is list else lambda: list(value), fixed=kind in (tuple, frozenset))
+            fixed = kind in (tuple, frozenset)
+            self._hold(label, value.copy if kind is list else lambda: list(value), value, fixed=fixed)
         elif issubclass(kind, ChainMap):
-            self._hold(label, lambda: list(value.maps))
+            self._hold(label, lambda: list(value.maps), value)
         if dataclasses.is_dataclass(value):
             names = [field.name for field in dataclasses.fields(value)]
             frozen = kind.__dataclass_params__.frozen
-            self._hold(label, lambda: [getattr(value, name, _MISSING) for name in names], fixed=frozen)
+            self._hold_attributes(label, value, names, fixed=frozen)
         elif _is_plain(value):
             slots = [s for c in kind.__mro__ for s in _slots(c)]
             if hasattr(value, "__dict__"):
-                self._hold(label, lambda: _entries(vars(value)))
+                self._hold(label, lambda: _entries(vars(value)), value, named=True)
             if slots:
-                self._hold(label, lambda: [getattr(value, name, _MISSING) for name in slots])
+                self._hold_attributes(label, value, slots)
+        if kind is os.environ.__class__:
+            self._hold("os.environ", lambda: _entries(value._data), value)
+        elif issubclass(kind, ContextVar):
+            self._hold(value.name, lambda: (value.get(_MISSING),), value)
+        elif issubclass(kind, threading.local):
+            self._hold(label, lambda: _entries(vars(value)), value, named=True)
+        elif kind is _CACHED:  # these say that it was cleared, or has learned more
+            hits = value.cache_info().hits
+            self._hold(label, lambda: (value.cache_info().misses, value.cache_info().hits < hits), value)
         if callable(value):  # a compiled function, for one, or np.vectorize's
             self._next += ((label, getattr(value, name, None)) for name in ("__wrapped__", "pyfunc"))
         self._next.append((kind.__name__, kind))
 
-    def _hold(self, label: str, look: Callable[[], Sequence[Any]], fixed: bool = False) -> None:
+    def _hold(self, label: str, look: Callable[[], Sequence[Any]], of: Any, named: bool = False, fixed: bool = False,
+              ) -> None:  # fmt: skip
         held = look()
         self._next += ((label, part) for part in held)
-        if not fixed:
-            self.holders.append((label, look, held))
+        self.holders.append(_Holder(label, look, held, of, named, fixed))
+
+    def _hold_attributes(self, label: str, of: Any, names: list[str], fixed: bool = False) -> None:
+        self._hold(label, lambda: [*names, *(getattr(of, name, _MISSING) for name in names)], of, True, fixed)
+
+    def names_of(self, thing: Any) -> set[str] | None:
+        """All names that lead to it; None if it is reached in another way, too."""
+        if any(part is thing for part in self._nameless):
+            return None
+        found = {name for name, _, was in self.cells if was is thing}
+        found |= {name for _, _, name, was in self.names.values() if was is thing}
+        for holder in self.holders:
+            at = [k for k, part in enumerate(holder.held) if part is thing]
+            if at and not holder.named:
+                return None
+            found |= {holder.held[k - len(holder.held) // 2] for k in at}
+        return found
+
+    def adds_only(self, names: set[str]) -> bool:
+        """Whether the code that was found only adds to what these names stand for."""
+        return not BY_ANY_NAME & self._mentioned.keys() and all(only_added_to(name, self._codes) for name in names)
+
+    def loaded(self) -> set[str]:
+        """The names that the code that was found reads: `__init__` gives them values."""
+        return loaded(self._codes) | {name for name, _, _ in self.cells}
 
     def _copy(self, label: str, numbers: np.ndarray[Any, Any]) -> None:
         if isinstance(numbers, np.ma.MaskedArray):
             self._next.append((label, np.ma.getmask(numbers)))
-        if not is_immutable(numbers):
+        if not is_immutable(numbers) and (self._large or numbers.nbytes <= SMALL):
             bare = numbers.view(np.ndarray)
-            self.copies[id(numbers)] = label, bare, _kept(bare)
+            self.copies[id(numbers)] = label, bare, kept_bits(bare), numbers
 
     def _function(self, f: FunctionType) -> None:
         own = self._is_own(f)
         if own and f.__defaults__:
-            self._hold(f"a default of {f.__name__}", lambda: f.__defaults__ or ())
+            self._hold(f"a default of {f.__name__}", lambda: f.__defaults__ or (), f)
         if own and f.__kwdefaults__:
-            self._hold(f"a default of {f.__name__}", lambda: _entries(f.__kwdefaults__ or {}))
+            self._hold(f"a default of {f.__name__}", lambda: _entries(f.__kwdefaults__ or {}), f)
         closed = [_content(cell) for cell in f.__closure__ or ()]
         if not _of_library(f):  # which binds its own but once
             self.cells += zip(f.__code__.co_freevars, f.__closure__ or (), closed, strict=True)
         self._next += zip(f.__code__.co_freevars, closed, strict=True)
         if not own:
             return
+        self._codes.append(f.__code__)
         names = dict.fromkeys(_names(f.__code__))
+        if not {"getattr", "hasattr"}.isdisjoint(names):
+            self._asked.update(_names(f.__code__, lambda code: ()))
         package, bases = f.__globals__.get("__package__"), list(zip(f.__code__.co_freevars, closed, strict=True))
         of_module = set(_names(f.__code__, _globals_of))
         for name in names:
@@ -276,22 +341,25 @@ class _Search:
     def _attributes(self, label: str, base: Any, names: Iterable[str], read: set[int]) -> None:
         """What a function reads by these names of a module or another function, and of modules in that module."""
         module = type(base) is ModuleType
+        if base is os and {"environ", "getenv", "environb"} & set(names):
+            self._next.append(("os.environ", os.environ))
         if id(base) in read or not (module or type(base) is FunctionType) or (module and _is_library(base.__name__)):
             return
         read.add(id(base))
-        for name in names if vars(base) else ():
+        for name in names if vars(base) or self._asked else ():
             value = self._attribute(label, [vars(base)], name, whole=not (module and _is_installed(base.__name__)))
             self._attributes(f"{label}.{name}", value, names, read)
 
     def _class(self, kind: type) -> None:
         """Attributes that it gives to its objects: those that are named, and the methods that Python itself calls."""
         classes = [c for c in kind.__mro__ if not _is_library(c.__module__) and not _is_installed(c.__module__)]
-        if classes:
-            self._space(kind.__name__, [vars(c) for c in classes])
-        for c in classes:
-            called = [part for name, part in vars(c).items() if name[:2] == "__" == name[-2:]]
-            own = [part for part in called if type(part) is FunctionType and not _of_library(part)]
-            self._next += ((c.__name__, part) for part in own)
+        spaces: list[_Space] = [vars(c) for c in classes]
+        if spaces:
+            self._space(kind.__name__, spaces)
+        of_all = {name: part for space in reversed(spaces) for name, part in space.items()}
+        for name, part in of_all.items():
+            if name[:2] == "__" == name[-2:] and type(part) is FunctionType and not _of_library(part):
+                self._attribute(kind.__name__, spaces, name)
 
     def _space(self, label: str, spaces: list[_Space]) -> None:
         self._spaces.append((label, spaces))
@@ -312,38 +380,15 @@ class _Search:
                 if type(value) is not ModuleType and (whole or not callable(value)):
                     self._next.append((path, value))
                 return value
+        for space in spaces if name in self._asked else ():  # it need not be there
+            self.names[id(space), name] = f"{label}.{name}", space.get, name, _MISSING
         return None
 
 
-class _Lookout(_Search):
-    """A search that keeps no arrays."""
-
-    def _copy(self, label: str, numbers: np.ndarray[Any, Any]) -> None:
-        pass
-
-
-def _is_generator(kind: type) -> bool:
-    numpys = sys.modules.get("numpy.random")
-    return issubclass(kind, random.Random) or (numpys is not None and issubclass(kind, (
-        numpys.Generator, numpys.RandomState, numpys.BitGenerator)))  # fmt: skip
-
-
-def _state_of(generator: Any) -> Any:
-    """What tells how far a generator is, or part of it, to be compared."""
-    if isinstance(generator, dict):
-        return [(key, _state_of(part)) for key, part in generator.items()]
-    if isinstance(generator, np.ndarray):
-        return generator.tobytes()
-    if isinstance(generator, random.Random):
-        return generator.getstate()
-    if hasattr(generator, "get_state"):
-        return _state_of(generator.get_state(legacy=False))
-    generator = getattr(generator, "bit_generator", generator)
-    return _state_of(generator.state) if hasattr(generator, "state") else generator
-
-
 def _entries(mapping: Mapping[Any, Any]) -> Sequence[Any]:
-    return [*mapping, *mapping.values()] if len(mapping) else ()  # SciPy's dok_array is a dict without a truth
+    if isinstance(mapping, dict):  # whatever it says itself: SciPy's dok_array, that it has rows
+        return [*dict.keys(mapping), *dict.values(mapping)] if dict.__len__(mapping) else ()
+    return [*mapping, *mapping.values()]
 
 
 def _slots(kind: type) -> Iterable[str]:
@@ -376,34 +421,6 @@ def _is_plain(value: Any) -> bool:
 
 def _same(now: Any, was: Any) -> bool:
     return now is was or (issubclass(type(now), _NUMBERS) and type(now) is type(was) and (now == was or now != now))
-
-
-_SMALL = 4096
-
-
-def _kept(numbers: np.ndarray[Any, Any]) -> Any:
-    return numbers.tobytes() if numbers.nbytes <= _SMALL and numbers.dtype.kind != "O" else numbers.copy("K")
-
-
-def _unchanged(now: np.ndarray[Any, Any], was: Any) -> bool:
-    """Bit by bit: a NaN is the same NaN, and -0.0 is not 0.0."""
-    if type(was) is bytes:
-        return now.tobytes() == was
-    if now.shape != was.shape or now.dtype != was.dtype:
-        return False
-    if now.dtype.kind == "O":
-        return np.array_equal(now, was)
-    if now.strides != was.strides or not (now.flags.c_contiguous or now.flags.f_contiguous):
-        now, was = np.ascontiguousarray(now), np.ascontiguousarray(was)
-    return _memcmp()(now.ctypes.data, was.ctypes.data, now.nbytes) == 0
-
-
-@functools.cache
-def _memcmp() -> Callable[[int, int, int], int]:
-    """The C library's: as fast as memory, and it makes no array of truths."""
-    function = (ctypes.cdll.msvcrt if sys.platform == "win32" else ctypes.CDLL(None)).memcmp
-    function.argtypes, function.restype = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t], ctypes.c_int
-    return function
 
 
 def _content(cell: Any) -> Any:

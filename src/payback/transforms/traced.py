@@ -25,9 +25,8 @@ from payback.trace.refusals.leaks import check, close
 from payback.trace.scalars.number import opened, recorded
 from payback.trace.shared import standing
 from payback.trace.shim.shim import call, tracing
-from payback.trace.tree import leaves, paths, rebuilder, structure, unflatten
+from payback.trace.tree import leaves, paths, rebuilder, unflatten
 from payback.transforms.donation import matched
-from payback.transforms.retracing import same, same_graph
 from payback.transforms.strides import by_rows, orders, turned
 from payback.transforms.surroundings import Around
 
@@ -68,7 +67,7 @@ class Trace:
     without_axes: which of what the body takes are arrays although they have no axes.
     spread: which of the dynamic leaves are arrays that do not lie by rows, and how they lie; orders: see `strides.py`.
     written: which of the dynamic leaves the function writes into.
-    settled: whether another trace would be the same; until then `held` has what the arrays around it held.
+    settled: whether another trace would be the same.
     objects: what is read from the objects among the arguments.
     """
 
@@ -105,7 +104,6 @@ class Trace:
         self.variables = [(variable, Kind.of(variable)) for variable, _ in used]
         own = [*inputs, *(node for _, node in arrays), *(node for _, node in used)]
         self.outside = [array for array, _ in arrays]
-        self.held: list[Any] = [was for _, was, node in watched.seen if node not in fixed]
         self.without_axes = {k for k, kind in enumerate([*kinds, *map(Kind.of, self.outside)]) if kind.writable}
         self.body, self.captured = enclosed(own, outputs, fixed)
         if self.captured and not tracing():
@@ -142,14 +140,6 @@ class Trace:
         if plain:
             self.entry = entry(self.program, self.without_axes, self.donated)
             self.rebuild = _rebuilder(self._result, self.rebuilt)
-
-    def same_as(self, other: Trace) -> bool:
-        """Whether it computes what another trace of the function does."""
-        kinds = [
-            (trace.held, trace.masks, structure(trace._result), [x for x in leaves(trace._result) if not is_number(x)])
-            for trace in (self, other)
-        ]
-        return same(*kinds) and same_graph(self.body.graph, other.body.graph)
 
     def rebuilt(self, found: list[Any]) -> Any:
         """A container like the function's result; what is no number in it stays as it was."""

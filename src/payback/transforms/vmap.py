@@ -26,8 +26,8 @@ from payback.trace.operators import where_of_caller
 from payback.trace.plain_arrays import native, now, strides_of
 from payback.trace.tree import leaves, paths, spread_prefix, unflatten
 from payback.transforms.gradient import argument_names
+from payback.transforms.retracing import steady
 from payback.transforms.shared_memory import check_kept, is_written_since, note_written, written_before
-from payback.transforms.surroundings import draws_random_numbers, undrawn
 
 Function = Callable[..., Any]
 
@@ -85,9 +85,7 @@ def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0) -> Function:
             return f(*its_args, **its_kwargs)
 
         before = written_before()
-        traced = undrawn(f, lambda: trace_body(one, avals, tuple, strides))
-        if traced is None:
-            raise draws_random_numbers("a function that is batched", where)
+        traced = steady(f, lambda: trace_body(one, avals, tuple, strides), "a function that is batched", where)
         written = [given[list(mapped)[k]] for k in traced.written]
         note_written([*written, *(leaf for leaf, own in shared if _is_written(own, leaf, before))], given)
         check_kept((np.moveaxis(given[k], axes[k] or 0, 0), node) for k, node in mapped.items()

@@ -9,14 +9,16 @@ older view it finds NaN.
 from __future__ import annotations
 
 import contextlib
+import gc
 import warnings
+import weakref
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 import payback.trace.assignment.views  # noqa: F401 (is found by its hooks)
-from payback.errors import MissingAttributeError, UnsupportedError
+from payback.errors import MissingAttributeError, MutationError, UnsupportedError
 from payback.trace.array import NODE_TYPES, Traced, holds_traced
 from payback.trace.assignment.flat import Flat  # noqa: F401 (puts `flat` on traced values)
 from payback.trace.assignment.unknown import write_unknown  # noqa: F401 (is found by its hook)
@@ -38,6 +40,7 @@ class Buffer(Buffered):
 
     _storage: Storage | None = None
     _of: Any = None  # whose memory it is, where NumPy's `base` does not say
+    _shown: tuple[tuple[str, Any], ...] = ()  # ways past NumPy in which its memory was given away, weakly
     __hash__ = None  # type: ignore[assignment]
 
     def now(self) -> Any:
@@ -55,7 +58,7 @@ class Buffer(Buffered):
                                    fix="convert with .astype")  # fmt: skip
         # the view of the sources that lies in their memory as this view lies in the array's
         memory, scale = storage.memory, storage.memory.itemsize / self.itemsize
-        offset = self.__array_interface__["data"][0] - root.__array_interface__["data"][0]
+        offset = _interface(self)["data"][0] - _interface(root)["data"][0]
         strides = tuple(int(stride * scale) for stride in self.strides)
         sources = np.ndarray(self.shape, memory.dtype, memory, int(offset * scale), strides)
         sources.flags.writeable = self.flags.writeable
@@ -64,6 +67,12 @@ class Buffer(Buffered):
     def _become_traced(self) -> Written:
         root = _root(self)
         if root._storage is None:
+            if root._shown and any(map(_is_seen, root._shown)):
+                raise MutationError("a traced value is stored in an array whose memory is looked at past NumPy",
+                                    where=here(), why=f"{root._shown[-1][0]} of it would not see the value, and "
+                                    "what it writes would be lost",
+                                    fix="take it of a copy, or write through NumPy's views: x[:], "
+                                    "x.reshape(-1)")  # fmt: skip
             root._storage = Storage.of_array(root)
             if root.dtype.kind == "f":
                 np.ndarray.fill(root, np.nan)
@@ -150,6 +159,26 @@ def _hide(x: Any) -> None:
             _set_dtype(x, np.dtype([(MARK, f"u{size // 2}"), ("_", f"u{size // 2}")] if size > 1 else "V1"))
 
 
+def memory_view(x: Buffer, way: str = "a memoryview") -> memoryview:
+    """Its memory, which is not to become traced as long as somebody sees it."""
+    _show(x, way)
+    return memoryview(x)
+
+
+def _show(x: Buffer, way: str) -> None:
+    root = _root(x)
+    if root._storage is None:
+        root._shown = (*root._shown, (way, weakref.ref(x)))
+
+
+def _is_seen(shown: tuple[str, Any]) -> bool:
+    """Whether somebody still has a memoryview, or may have an address."""
+    way, of = shown
+    x = of()
+    return way not in _VIEWS or any(type(holder).__name__ == "managedbuffer" for holder in gc.get_referrers(x))
+
+
+_VIEWS = {"a memoryview", ".data"}
 _dtype_of, _set_dtype = np.ndarray.dtype.__get__, np.ndarray.dtype.__set__  # type: ignore[attr-defined]
 
 
@@ -251,6 +280,26 @@ def _attribute(name: str) -> property:
     return property(get)
 
 
+def _address(name: str) -> property:
+    """What tells where the memory is, which a traced value has not."""
+    of_array = getattr(np.ndarray, name)
+
+    def get(self: Buffer) -> Any:
+        if _root(self)._storage is not None:
+            return getattr(self.now(), name)
+        _show(self, f".{name}")
+        return of_array.__get__(self)
+
+    return property(get)
+
+
+def _dlpack(self: Buffer, **how: Any) -> Any:
+    if _root(self)._storage is not None:
+        return self.now().__dlpack__(**how)
+    _show(self, ".__dlpack__()")
+    return np.ndarray.__dlpack__(self, **how)
+
+
 def _get_dtype(self: Any) -> Any:
     made = _dtype_of(self)
     storage = _root(self)._storage if made.kind == "V" else None
@@ -260,6 +309,10 @@ def _get_dtype(self: Any) -> Any:
 Buffer.dtype = property(_get_dtype, lambda self, dtype: _set_dtype(self, dtype))  # type: ignore[assignment]
 Buffer._set_dtype = None  # type: ignore[attr-defined]  # from NumPy 2.5 on: view(dtype) asks no setter of ours
 Buffer.fill = _fill  # type: ignore[method-assign]
+_interface = np.ndarray.__array_interface__.__get__  # type: ignore[attr-defined]
+for _name in ("data", "ctypes", "__array_interface__", "__array_struct__"):
+    setattr(Buffer, _name, _address(_name))
+Buffer.__dlpack__ = _dlpack  # type: ignore[method-assign]
 Buffer.T = _attribute("T")  # type: ignore[assignment]
 Buffer.mT = _attribute("mT")  # type: ignore[assignment]
 Buffer.flat = Traced.flat  # type: ignore[assignment]

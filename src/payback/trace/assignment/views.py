@@ -203,7 +203,7 @@ def _told_by_steps(alias: Any) -> bool:
     return alias is not None and (alias[0].lies is not None or any(name in _GATHERED for name, _ in alias[1]))
 
 
-_GATHERED = {"diagonal", "crossed", "windows"}
+_GATHERED = {"diagonal", "crossed", "windows", "strided"}
 
 
 def laid_out(x: Traced) -> np.ndarray[Any, Any]:
@@ -297,6 +297,9 @@ _WAYS: dict[str, Callable[..., Any]] = {
     "diagonal": lambda at, **how: np.diagonal(at, **how),
     "crossed": lambda at, of, first: np.einsum(at, of, [first, *sorted({*of} - {first})]),  # unlike diagonal, writable
     "windows": lambda at, **how: np.lib.stride_tricks.sliding_window_view(at, **how),
+    "strided": lambda at, shape, strides, writeable: np.lib.stride_tricks.as_strided(
+        at, shape, [step * at.itemsize for step in strides], writeable=writeable
+    ),
     "part": lambda at: at.view(Parted),
 }
 

@@ -16,6 +16,7 @@ from payback.trace.complex.numbers import (
     NOTHING,
     Complex,
     in_dtype_of,
+    is_complex,
     is_weak,
     listed,
     pair,
@@ -185,7 +186,9 @@ def _sqrt(z: Any) -> Complex:
 
 def _power(x: Any, y: Any) -> Any:
     exponent = y if isinstance(y, (int, float, np.integer, np.floating)) else None
-    if exponent == -1:
+    if isinstance(y, (complex, np.complexfloating)) and not y.imag and y.real.is_integer():
+        exponent = y.real
+    if exponent == -1 and exponent is y:
         return _reciprocal(x)
     if exponent is not None and float(exponent).is_integer() and abs(exponent) < 100:  # as NumPy does
         return repeated(multiply, x, int(exponent), None if 0 <= exponent <= 3 else 1.0)
@@ -195,13 +198,15 @@ def _power(x: Any, y: Any) -> Any:
         return pair(*_power_of_nothing(y))
     if exponent is not None and exponent <= 1:
         return _exp(multiply(y, _log(x)))
+    if type(x) in (int, float) and not _is_weak(y):
+        x = in_dtype_of(pair_of(y)[0], x)
     re, im = pair_of(x)
     if _has_no_zero(re) or _has_no_zero(im):
         return _exp(multiply(y, _log(x)))
     nothing = (re == 0) & (im == 0)
     flat = (0.0, 0.0) if exponent is not None else _power_of_nothing(y)  # what the power is there; it has no slope
     made = _exp(multiply(y, _log(Complex(_chosen(nothing, in_dtype_of(re, 1.0), re), im))))
-    return Complex(*(_chosen(nothing, in_dtype_of(part, there), part)
+    return Complex(*(_chosen(nothing, _in_dtype(in_dtype_of(part, there), part.dtype), part)
                      for part, there in zip((made.re, made.im), flat, strict=True)))  # fmt: skip
 
 
@@ -350,6 +355,34 @@ if hasattr(np, "vecdot"):
     _UFUNCS[np.vecdot] = lambda x, y: pair(*product(np.vecdot, x, y, conjugate=True))
 
 
+_PROMOTING = {np.add, np.subtract, np.multiply, np.true_divide, np.power, np.matmul}
+
+
+def promoted(x: Any, y: Any) -> tuple[Any, Any]:
+    """Both in the real dtype that the parts of their result have in NumPy: −x of a byte is none of them."""
+    x, y = (int(z) if type(z) is bool else z for z in (x, y))
+    told = np.result_type(*(0j if is_complex(z) and _is_weak(z) else 0.0 if _is_weak(z) else z.dtype for z in (x, y)))
+    if told.kind != "c" or (_is_weak(x) and _is_weak(y)):
+        return x, y
+    dtype = np.dtype(f"f{told.itemsize // 2}")
+    return _in_dtype(x, dtype), _in_dtype(y, dtype)
+
+
+def _is_weak(z: Any) -> bool:
+    return all(part is NOTHING or is_weak(part) for part in parts(z))
+
+
+def _in_dtype(z: Any, dtype: np.dtype[Any]) -> Any:
+    if type(z) is Complex:
+        re, im = (_in_dtype(part, dtype) for part in (z.re, z.im))
+        return z if re is z.re and im is z.im else Complex(re, im)
+    if isinstance(z, Traced):
+        return z if z.dtype == dtype and not is_weak(z) else np.astype(z, dtype)  # type: ignore[arg-type]
+    if not hasattr(z, "dtype") or z.dtype == dtype or z.dtype.kind == "c":
+        return z
+    return np.asarray(z).astype(dtype)[()]
+
+
 def answer(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """A ufunc of arguments of which one at least is complex, and one is traced or may be written into."""
     out = kwargs.pop("out", None)
@@ -367,6 +400,8 @@ def answer(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, A
         return None
     elif method == "__call__" and ufunc in _UFUNCS and not set(kwargs) - {"order", "subok", "casting"}:
         first, *others = (listed(x) if isinstance(x, (list, tuple)) else x for x in bare)
+        if others and ufunc in _PROMOTING:
+            first, *others = promoted(first, *others)
         made = _UFUNCS[ufunc](first if others or type(first) is Complex else pair(*parts(first)), *others)
     elif method == "__call__" and not kwargs and (special := HOOKS["special_of_complex"](ufunc)) is not None:
         made = special(*bare)

@@ -1,8 +1,8 @@
-"""`type(x)` and `hasattr(x, name)` of a traced value: those of the plain value, so that the usual branch is taken.
+"""`type(x)`, `hasattr(x, name)` of a traced value: those of the plain value, so that the usual branch is taken.
 
 Nothing of `x` is asked when a program says `type(x) is np.ndarray`, and what `hasattr` finds on it is payback's.  So
 the modules of the user's whose functions name one of the two get names of their own while functions are traced:
-they answer for traced values, and are `type` and `hasattr` in all else.
+they answer for traced values, and are `type` and `hasattr` in all else.  So is `memoryview`, which C code answers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from payback.trace.array import Traced
-from payback.trace.assignment.buffer import Buffer
+from payback.trace.assignment.buffer import Buffer, memory_view
 from payback.trace.shim.wrappers import TRACING
 from payback.trace.text.texts import Text
 
@@ -51,6 +51,27 @@ class _Asked(type):
 KIND: Any = _Asked("type", (type,), {})
 
 
+class _Viewing(type):
+    """Of what stands for `memoryview`, which is told of arrays that may come to be traced."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        if len(args) == 1 and not kwargs and type(args[0]) is Buffer:
+            return memory_view(args[0])
+        return memoryview(*args, **kwargs)
+
+    def __instancecheck__(cls, x: Any) -> bool:
+        return isinstance(x, memoryview)
+
+    def __eq__(cls, other: object) -> bool:
+        return cls is other or other is memoryview
+
+    def __hash__(cls) -> int:
+        return hash(memoryview)
+
+
+VIEWING: Any = _Viewing("memoryview", (), {})
+
+
 def has(x: Any, name: str, /) -> bool:
     """`hasattr` of a traced value: whether the plain value has it."""
     kind = type(x)
@@ -61,11 +82,11 @@ def has(x: Any, name: str, /) -> bool:
 
 
 has.__name__ = has.__qualname__ = "hasattr"
-_QUESTIONS: dict[str, Any] = {"type": KIND, "hasattr": has}
+_QUESTIONS: dict[str, Any] = {"type": KIND, "hasattr": has, "memoryview": VIEWING}
 
 
 def asks(things: Iterable[Any]) -> bool:
-    """Whether one of these functions, or a method of one of these classes, names `type` or `hasattr`."""
+    """Whether one of these functions, or a method of one of these classes, names one of the three."""
     for thing in things:
         if isinstance(thing, FunctionType):
             if _names(thing.__code__):

@@ -16,6 +16,7 @@ from payback.trace.array import Traced, plain
 from payback.trace.complex import factorizations, fourier, linalg  # noqa: F401 (what it answers)
 from payback.trace.numpy import families as numpy_families
 from payback.trace.numpy import series as numpy_series
+from payback.trace.numpy import strides as numpy_strides
 from payback.trace.numpy.creation import LINALG
 from payback.trace.scipy import cosines as scipy_cosines
 from payback.trace.scipy import distributions, samples, sparse_solves
@@ -83,8 +84,9 @@ LIBRARIES: dict[str, dict[str, Callable[..., Any]]] = {
     **scipy_spatial.FUNCTIONS,
     **{name: {} for name in TRUSTING},
 }
-# of those that call functions of the user's: given the original first
+# of those that call functions of the user's, or are to know arrays that may come to be traced: given the original first
 CALLERS: dict[str, dict[str, Callable[..., Any]]] = {
+    **numpy_strides.CALLERS,
     **scipy_optimize.CALLERS,
     "scipy.integrate": scipy_integrate.CALLERS | scipy_ivp.CALLERS,
 }
