@@ -529,7 +529,7 @@ def test_a_progress_line_with_the_time_left_on_a_terminal(monkeypatch):
     monkeypatch.setattr(sys, "stderr", terminal := Terminal())
     fit(line(), X, VALUES, epochs=3, validation=0)
     shown = terminal.getvalue()
-    assert re.match(r"\repoch 1/3 \[#+-+\] 0:00 left  loss \d", shown)
+    assert re.match(r"\repoch 1/3 \[#+-+\] \d:\d\d left  loss \d", shown)
     assert "epoch 3/3 [####################] 0:00 left" in shown
     assert shown.endswith(" \r")
     assert "\n" not in shown
