@@ -73,6 +73,8 @@ class Body:
         self.pointers = [args.pointer() for _ in key.operands]
         self.extents = args.ints(key.outer + key.reduced + bool(key.inner))
         self.strides = [args.ints(key.outer + key.reduced) for _ in key.operands]
+        if key.like:  # one offset serves them all
+            self.strides = [self.strides[k] for k in key.like]
         self.inner_stride = [None if how in ("u", "z") else args.int() for _, how in key.operands]
         self.lane_steps: dict[tuple[int, int], ir.Value] = {}
         self.places = [each for each in (*key.instrs, *key.sinks) if each[0] in ("gather", "scatter")]

@@ -54,6 +54,8 @@ class Nest(NamedTuple):
     together: bool = False  # whether rows are summed as many at a time as a vector has lanes
     single: bool = False  # whether a row that is summed is one vector at most
     by_rows: bool = False  # whether sums of columns go on row by row, as memory has them
+    onward: bool = False  # whether the sums of short rows go on from one row to the next
+    like: tuple[int, ...] = ()  # of each operand the first one that all loops move as they do it
     ahead: int = 0  # lines of other memory that are fetched beside each vector: for who comes next
 
     @property
