@@ -60,8 +60,9 @@ _WAYS = {
     "solve_constant": "fourier.lower_transform chirp.lower_chirped",
     "solve": "linalg.side_by_side.lower_side_by_side linalg.systems.lower_solve linalg.factored.lower_system",
     "inv": "linalg.side_by_side.lower_side_by_side linalg.systems.lower_inv linalg.factored.lower_inverse",
-    "det": "linalg.minors.lower_minors linalg.systems.lower_det linalg.factored.lower_determinant",
-    "slogdet": "linalg.minors.lower_minors linalg.factored.lower_determinant",
+    "det": "linalg.minors.lower_minors linalg.determinants.lower_determinants linalg.systems.lower_det "
+    "linalg.factored.lower_determinant",
+    "slogdet": "linalg.minors.lower_minors linalg.determinants.lower_determinants linalg.factored.lower_determinant",
     "cholesky": "linalg.side_by_side.lower_side_by_side linalg.factored.lower_cholesky",
     "solve_triangular": "linalg.factored.lower_triangular",
     "cofactor": "linalg.minors.lower_minors linalg.factored.lower_cofactors",
