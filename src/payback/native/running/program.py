@@ -44,7 +44,7 @@ _WAYS = {
     "contract": "linalg.halves.lower_halves products.product.lower_contract",
     "concatenate": "move.lower_concatenate",
     "stack": "move.lower_stack",
-    "cumsum": "move.lower_cumsum",
+    "cumsum": "walk.lower_cumsum",
     "scatter": "index.lower_scatter",
     "random_bits": "random.lower_random_bits",
     "fold_in": "random.lower_fold_in",
