@@ -349,6 +349,9 @@ class Body:
                 moves = self.key.operands[operand][1] != "z"
                 if lanes == 1 or (sink in self.shifts and moves):
                     at = e.b.add(offset, self.shifts[sink] if sink in self.shifts else self.shift(sink, values))
+                    if lanes > 1 and self.key.few:
+                        self._pay_few(operand, at, values[x])
+                        continue
                     self.write(operand, at, self.plus(code, self.read(operand, at, lanes), values[x]), lanes)
                     continue
                 for lane, at in enumerate(self.lanes_at(sink, offsets, lanes, {})):  # two may pay the same entry
@@ -362,6 +365,17 @@ class Body:
                 self.write(operand, offset, self.plus(code, there, values[x]), lanes)
             else:
                 self.write(operand, offset, values[x], lanes)
+
+    def _pay_few(self, operand: int, offset: ir.Value, values: ir.Value) -> None:
+        """Number by number: the next row may be paid to the same place, and what was stored in parts is not there yet
+        for who reads several at once."""
+        code = self.key.operands[operand][0]
+        for lane in range(self.key.few):
+            at, single = (
+                self.lane_offset(operand, offset, lane),
+                self.e.b.extract_element(values, ir.Constant(INT32, lane)),
+            )
+            self.write(operand, at, self.plus(code, self.read(operand, at, 1), single), 1)
 
     def _hold_true(self, operand: int, at: ir.Value, condition: ir.Value) -> None:
         """Write a condition if it holds, else somewhere else: so none waits for the one before it."""
