@@ -27,8 +27,8 @@ class Nest(NamedTuple):
              ("load", operand), ("arg", code, k), ("lit", code, number), ("cast", from, to, x),
              ("gather", operand, ways, index, …), or (row, code of its operands, operand, …); ways: how each index moves
              the operand, 0: by one, k: by the k-th of the strides of indices
-    operands (code, how it moves along the inner axis: "u" by one, "z" not at all, "2" to "4" by so many, "s" by any
-             stride)
+    operands (code, how it moves along the inner axis: "u" by one, "r" by one backwards, "z" not at all, "2" to "4" by
+             so many, "s" by any stride)
     sinks    ("store", operand, x), ("plus", operand, x): added to what is there,
              ("scatter", operand, x, ways, index, …),
              ("sum" | "max" | "min", operand, x, finish): finish ("div", k) or ()
