@@ -8,6 +8,7 @@ the row is in all of them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from itertools import product
 from math import prod
 from operator import itemgetter, mul
@@ -32,6 +33,7 @@ from payback.native.planning.recomputed import AGAIN, FEW, LARGE
 LEAST = 256  # entries of a result for which it is worth it
 MOST = 32  # boxes of one payment
 SHARED = 1 << 14  # entries from which on threads share the rows
+APART = 1 << 15  # entries for which more code is worth its compilation
 WHOLE = 10  # operations that a payment may consist of to be computed at each of its places
 
 
@@ -53,6 +55,7 @@ class Boxes(NamedTuple):
     outer: int
     lanes: int
     split: bool
+    apart: bool  # whether rows that are in all boxes have code of their own
 
     reduced, inner, ahead, sinks, staged, few = 0, "k", 0, (), False, 0
 
@@ -116,21 +119,39 @@ class _Rows(Body):
             self._outer(axis + 1, moved, now)
 
     def _row(self, offsets: list[ir.Value], active: list[ir.Value | None]) -> None:
+        """Most rows are in all boxes; there boxes with one span need be asked for their places once."""
+        e, b = self.e, self.e.b
+        spans = [box[-1] for box in self.boxes]
+        asked = [there for there in active if there is not None]
+        if not asked:
+            self._entries(offsets, spans, self.covered)
+            return
+        everywhere = reduce(b.and_, asked)
+
+        def cut() -> list[tuple[ir.Value, ir.Value]]:
+            return [
+                (first, extent if there is None else b.select(there, extent, e.int(0)))
+                for (first, extent), there in zip(spans, active, strict=True)
+            ]
+
+        if not self.key.apart:
+            low, high = self.covered
+            self._entries(offsets, cut(), (low, b.select(everywhere, high, low)))
+            return
+        with b.if_else(everywhere) as (in_all, in_some):
+            with in_all:
+                self._entries(offsets, spans, self.covered)
+            with in_some:
+                self._entries(offsets, cut(), None)
+
+    def _entries(
+        self, offsets: list[ir.Value], spans: list[tuple[ir.Value, ir.Value]], covered: tuple[ir.Value, ir.Value] | None
+    ) -> None:
+        """covered: from where to where all boxes cover the row; None: nowhere."""
         e, b, lanes = self.e, self.e.b, self.key.lanes
         start, stop = e.int(0), self.extents[-1]
         if self.key.split and not self.key.outer:
             start, stop = self.args.share(stop, lanes)
-        spans, whole = [], None
-        for box, there in zip(self.boxes, active, strict=True):
-            first, extent = box[-1]
-            if there is not None:
-                extent = b.select(there, extent, e.int(0))
-                whole = there if whole is None else b.and_(whole, there)
-            spans.append((first, extent))
-        low, high = self.covered
-        high = high if whole is None else b.select(whole, high, low)
-        low = b.select(b.icmp_signed("<", low, start), start, low)
-        high = b.select(b.icmp_signed("<", stop, high), stop, high)
 
         def vectors(begin: ir.Value, end: ir.Value) -> ir.Value:
             """The end of the whole vectors from `begin` on, at most to `end`."""
@@ -148,13 +169,17 @@ class _Rows(Body):
 
         if lanes > 1:
             last = vectors(start, stop)
-            ends = b.add(b.sub(low, start), e.int(lanes - 1))
-            ends = b.add(start, b.and_(ends, e.int(-lanes)))
-            ends = b.select(b.icmp_signed("<", ends, last), ends, last)
-            loop(start, ends, lanes, sure=False)
-            sure = vectors(ends, high)
-            loop(ends, sure, lanes, sure=True)
-            loop(sure, last, lanes, sure=False)
+            if covered is not None:
+                low, high = covered
+                low = b.select(b.icmp_signed("<", low, start), start, low)
+                high = b.select(b.icmp_signed("<", stop, high), stop, high)
+                ends = b.add(b.sub(low, start), e.int(lanes - 1))
+                ends = b.add(start, b.and_(ends, e.int(-lanes)))
+                ends = b.select(b.icmp_signed("<", ends, last), ends, last)
+                loop(start, ends, lanes, sure=False)
+                start = vectors(ends, high)
+                loop(ends, start, lanes, sure=True)
+            loop(start, last, lanes, sure=False)
             start = last
         if lanes > 1 and has_masked_loads() and self.key.operands[-1][1] == "u":
             # what is left, as one vector: beyond the row there is no box
@@ -361,7 +386,7 @@ def pay(planner: Any, node: Node, payments: Sequence[Payment], is_all: bool) -> 
     numbered = tuple(tuple(map(some.index, every)) for some, every in zip(different, spans, strict=True))
     like = nests.alike([move[:-1] for move in moves])
     key = Boxes(tuple(numbers), ways, tuple(codes), tuple(of), numbered, tuple(terms), like, len(extents) - 1, lanes,
-                split)  # fmt: skip
+                split, prod(shape) >= APART)  # fmt: skip
     arguments = [*extents, *[stride for move in moves for stride in move[:-1]]]
     arguments += [move[-1] for (_, how), move in zip(ways, moves, strict=True) if how not in ("u", "z")]
     arguments += factors
