@@ -88,8 +88,11 @@ def _write_at(x: Traced, parts: tuple[Any, ...], value: Any, place: Any) -> None
     writer = apply(TABLE["last_written"], (places.reshape(-1).node,), place, {"size": size})
     here = apply(TABLE["ge"], (writer, 0), place)
     if whole_axes:
+        some = apply(TABLE["maximum"], (writer, 0), place)
         here = apply(TABLE["reshape"], (here,), place, {"shape": (size, 1)})
-    written = apply(TABLE["index"], (rows, apply(TABLE["maximum"], (writer, 0), place)), place, {"template": _FIRST})
+    else:  # where nothing is written any will do; were it one for all, each zero that it is paid would wait
+        some = apply(TABLE["select"], (here, writer, _constant(np.arange(size) % places.size, place)), place)
+    written = apply(TABLE["index"], (rows, some), place, {"template": _FIRST})
     kept = apply(TABLE["reshape"], (view.read(place),), place, {"shape": (size, *wide)})
     made = apply(TABLE["select"], (here, written, kept), place)
     view.storage.write(view.at, ..., apply(TABLE["reshape"], (made,), place, {"shape": x.shape}), place)
