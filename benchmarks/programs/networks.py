@@ -326,3 +326,83 @@ def classes_data(g: Any) -> Any:
 def many_classes(xp: Any, lib: Any, p: Any, x: Any, y: Any) -> Any:
     scores = x @ p["w"] + p["b"]
     return xp.mean(lib.logsumexp(scores, axis=1) - scores[xp.arange(16), y])
+
+
+def turned_data(g: Any) -> Any:
+    return {name: dense(g, 64, 64) for name in "qkvo"}, g.standard_normal((4, 48, 64)), g.integers(0, 50, (4, 48))
+
+
+@program(turned_data)
+def rotary_attention(xp: Any, lib: Any, p: Any, x: Any, words: Any) -> Any:
+    """Places are angles (Su 2021); words of the future and padding are masked."""
+    b, t, d = x.shape
+    h = d // 4
+    angle = np.arange(t)[:, None] * 10_000.0 ** (-np.arange(h // 2) / (h // 2))
+    cos, sin = np.cos(angle).astype(x.dtype), np.sin(angle).astype(x.dtype)
+
+    def turned(z: Any) -> Any:
+        left, right = z[..., : h // 2], z[..., h // 2 :]
+        return xp.concatenate([left * cos - right * sin, left * sin + right * cos], axis=-1)
+
+    q, k, v = (xp.transpose((x @ p[name]).reshape(b, t, 4, h), (0, 2, 1, 3)) for name in "qkv")
+    s = xp.einsum("bhqd,bhkd->bhqk", turned(q), turned(k)) / 4.0
+    s = xp.where(np.tril(np.ones((t, t), bool)) & (words[:, None, None, :] > 5), s, -1e9)
+    heads = xp.einsum("bhqk,bhkd->bhqd", softmax(xp, s), v)
+    return xp.mean((xp.transpose(heads, (0, 2, 1, 3)).reshape(b, t, d) @ p["o"]) ** 2)
+
+
+def kernel_attention_data(g: Any) -> Any:
+    p = {"k": g.standard_normal((256, 16)), "v": g.standard_normal((256, 16)), "w": dense(g, 16, 16)}
+    return p, g.standard_normal((256, 16))
+
+
+@program(kernel_attention_data)
+def linear_attention(xp: Any, lib: Any, p: Any, x: Any) -> Any:
+    """Attention by running sums (Katharopoulos 2020)."""
+
+    def feature(z: Any) -> Any:
+        return xp.where(z > 0, z + 1.0, xp.exp(z))
+
+    q, k = feature(x @ p["w"]), feature(p["k"])
+    pairs, total = xp.cumsum(k[:, :, None] * p["v"][:, None, :], axis=0), xp.cumsum(k, axis=0)
+    return xp.mean((xp.einsum("td,tde->te", q, pairs) / xp.sum(q * total, axis=1)[:, None]) ** 2)
+
+
+def molecule_data(g: Any) -> Any:
+    p = {"a": dense(g, 33, 32), "b": dense(g, 32, 16), "c": dense(g, 32, 32), "d": dense(g, 32, 16)}
+    return p, g.standard_normal((300, 16)), g.standard_normal((300, 3)), *g.integers(0, 300, (2, 3000))
+
+
+@program(molecule_data)
+def equivariant_messages(xp: Any, lib: Any, p: Any, h: Any, x: Any, i: Any, j: Any) -> Any:
+    """Messages of features and distances (Satorras 2021)."""
+
+    def silu(z: Any) -> Any:
+        return z * sigmoid(xp, z)
+
+    d = x[i] - x[j]
+    m = xp.concatenate([h[i], h[j], xp.sum(d * d, axis=1, keepdims=True)], axis=1)
+    m = silu(silu(m @ p["a"]) @ p["b"])
+    u = xp.concatenate([h, lib.add_at(xp.zeros_like(h), i, m)], axis=1)
+    return xp.mean((h + silu(u @ p["c"]) @ p["d"]) ** 2)
+
+
+def experts_data(g: Any) -> Any:
+    p = {"w": dense(g, 64, 128), "gate": dense(g, 64, 4), "o": dense(g, 4, 32, 8)}
+    return p, g.standard_normal((512, 64)), g.standard_normal((512, 8))
+
+
+@program(experts_data)
+def mixture_of_experts(xp: Any, lib: Any, p: Any, x: Any, y: Any) -> Any:
+    h = xp.maximum((x @ p["w"]).reshape(512, 4, 32), 0.0)
+    return xp.mean((xp.einsum("nek,eko,ne->no", h, p["o"], softmax(xp, x @ p["gate"])) - y) ** 2)
+
+
+@program(lambda g: ((dense(g, 8, 3, 3, 3) / 3, dense(g, 16, 8, 3, 3) / 8), g.standard_normal((8, 3, 33, 33))))
+def strided_conv(xp: Any, lib: Any, p: Any, x: Any) -> Any:
+    for w in p:
+        n = (x.shape[2] - 3) // 2 + 1
+        near = [(i, j, x[:, :, i : i + 2 * n - 1 : 2, j : j + 2 * n - 1 : 2]) for i in range(3) for j in range(3)]
+        x = sum(xp.einsum("bcyx,oc->boyx", part, w[:, :, i, j]) for i, j, part in near)
+        x = xp.maximum(x, 0.1 * x)
+    return xp.mean(x**2)

@@ -244,3 +244,44 @@ def bezier_curves(xp: Any, lib: Any, points: Any, y: Any) -> Any:
     while curve.shape[1] > 1:
         curve = (1.0 - t) * curve[:, :-1] + t * curve[:, 1:]
     return xp.mean((curve[:, 0] - y) ** 2)
+
+
+@program(lambda g: (g.standard_normal((40, 40, 40)), g.standard_normal((40, 40, 40))))
+def poisson_3d(xp: Any, lib: Any, u: Any, f: Any) -> Any:
+    c = u[1:-1, 1:-1, 1:-1]
+    along_x, along_y = u[2:, 1:-1, 1:-1] + u[:-2, 1:-1, 1:-1], u[1:-1, 2:, 1:-1] + u[1:-1, :-2, 1:-1]
+    return xp.mean((along_x + along_y + u[1:-1, 1:-1, 2:] + u[1:-1, 1:-1, :-2] - 6.0 * c - f[1:-1, 1:-1, 1:-1]) ** 2)
+
+
+def fluid_data(g: Any) -> Any:
+    x = 8.0 * g.random((500, 3))
+    d = x[:, None] - x
+    i, j = np.nonzero(np.triu(np.sum((d - 8.0 * np.round(d / 8.0)) ** 2, axis=2) < 4.0, 1))
+    return x, i, j
+
+
+@program(fluid_data)
+def lennard_jones(xp: Any, lib: Any, x: Any, i: Any, j: Any) -> Any:
+    """By a list of neighbors, in a periodic box."""
+    d = x[i] - x[j]
+    r = xp.sum((d - 8.0 * xp.round(d / 8.0)) ** 2, axis=1) + 0.5
+    return xp.sum(xp.where(r < 4.0, 4.0 * (r**-6 - r**-3), 0.0))
+
+
+@program(lambda g: (g.standard_normal((2000, 5, 5)) + 5.0 * np.eye(5),))
+def log_determinants(xp: Any, lib: Any, a: Any) -> Any:
+    return xp.sum(xp.linalg.slogdet(a)[1])
+
+
+@program(lambda g: (0.1 * g.standard_normal((50, 2)), np.array([1.0, 0.0, 0.0, 0.0])))
+def cart_pole(xp: Any, lib: Any, u: Any, start: Any) -> Any:
+    """The cost of forces on a cart that carries a pole."""
+
+    def step(x: Any, u: Any) -> Any:
+        s, c = xp.sin(x[2]), xp.cos(x[2])
+        a = (u[0] + s * x[3] ** 2) / (1.1 + s * s)
+        turn = (-u[0] * c - x[3] ** 2 * c * s + 10.0 * s) / (1.1 + s * s)
+        x = x + 0.02 * xp.stack([x[1], a, x[3], turn + 0.1 * u[1]])
+        return x, xp.sum(x * x) + 0.01 * xp.sum(u * u)
+
+    return xp.sum(lib.scan(step, start, u)[1])

@@ -246,3 +246,63 @@ def ordinal(xp: Any, lib: Any, p: Any, x: Any, y: Any) -> Any:
     z = sigmoid(xp, cuts - (x @ w)[:, None])
     below = xp.concatenate([xp.zeros_like(z[:, :1]), z, xp.ones_like(z[:, :1])], axis=1)
     return -xp.mean(xp.log(xp.diff(below, axis=1)[xp.arange(10_000), y] + 1e-9))
+
+
+def tagged_data(g: Any) -> Any:
+    p = {"w": dense(g, 20, 9), "t": 0.1 * g.standard_normal((9, 9))}
+    return p, g.standard_normal((16, 40, 20)), g.integers(0, 9, (16, 40))
+
+
+@program(tagged_data)
+def random_field(xp: Any, lib: Any, p: Any, x: Any, y: Any) -> Any:
+    """Tags of words in a chain (Lafferty 2001)."""
+    s = x @ p["w"]
+    gold = xp.sum(s[xp.arange(16)[:, None], xp.arange(40), y]) + xp.sum(p["t"][y[:, :-1], y[:, 1:]])
+
+    def step(a: Any, e: Any) -> Any:
+        return lib.logsumexp(a[:, :, None] + p["t"], axis=1) + e, None
+
+    a, _ = lib.scan(step, s[:, 0], xp.transpose(s[:, 1:], (1, 0, 2)))
+    return (xp.sum(lib.logsumexp(a, axis=1)) - gold) / 16
+
+
+@program(lambda g: (0.1 * g.standard_normal(12), g.standard_normal((5000, 12)), g.random(5000) < 0.6))
+def proportional_hazards(xp: Any, lib: Any, w: Any, x: Any, seen: Any) -> Any:
+    """Who is still at risk is a running sum from the end (Cox 1972)."""
+    z = x @ w
+    most = xp.max(z)
+    at_risk = xp.log(xp.cumsum(xp.exp(z - most)[::-1])[::-1]) + most
+    return -xp.sum(xp.where(seen, z - at_risk, 0.0)) / 5000
+
+
+@program(lambda g: (np.zeros(8), g.standard_normal((256, 8)), g.standard_normal(256)))
+def relevance(xp: Any, lib: Any, p: Any, x: Any, y: Any) -> Any:
+    """A Gaussian process with Matérn's kernel and a length for each column."""
+    z = x * xp.exp(p)
+    r = xp.sqrt(xp.maximum(squared_distances(xp, z, z), 0.0) + 1e-6) * 5.0**0.5
+    k = (1.0 + r + r * r / 3.0) * xp.exp(-r) + 0.1 * xp.eye(256, dtype=x.dtype)
+    return 0.5 * y @ xp.linalg.solve(k, y) + xp.sum(xp.log(xp.diagonal(xp.linalg.cholesky(k))))
+
+
+def counts_data(g: Any) -> Any:
+    return (0.05 * g.standard_normal(200), np.array(0.0)), g.standard_normal((5000, 200)), 1.0 * g.integers(0, 6, 5000)
+
+
+@program(counts_data)
+def poisson_columns(xp: Any, lib: Any, p: Any, x: Any, y: Any) -> Any:
+    """Many columns, and a penalty that is nearly that of the lasso."""
+    z = x @ p[0] + p[1]
+    return xp.mean(xp.exp(z) - y * z) + 0.01 * xp.sum(xp.sqrt(p[0] ** 2 + 1e-6))
+
+
+@program(lambda g: (1e-2 * g.standard_normal((300, 2)), g.random((300, 300))))
+def embedding(xp: Any, lib: Any, y: Any, p: Any) -> Any:
+    """t-SNE (van der Maaten 2008)."""
+    near = 1.0 / (1.0 + squared_distances(xp, y, y)) * (1.0 - xp.eye(300, dtype=y.dtype))
+    p, q = p / xp.sum(p), near / xp.sum(near)
+    return xp.sum(p * xp.log((p + 1e-12) / (q + 1e-12)))
+
+
+@program(lambda g: ([0.3 * g.standard_normal((n, 8)) for n in (40, 50, 60)], g.standard_normal((40, 50, 60))))
+def tensor_factors(xp: Any, lib: Any, p: Any, t: Any) -> Any:
+    return xp.sum((xp.einsum("ir,jr,kr->ijk", *p) - t) ** 2)

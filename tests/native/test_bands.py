@@ -90,6 +90,7 @@ def small_bands(monkeypatch):
     for name, value in small.items():
         monkeypatch.setattr(bands, name, value)
     monkeypatch.setattr(next_band, "FETCHED", 1)
+    monkeypatch.setattr(next_band, "NEAR", 0)
 
 
 def banded(program):
@@ -125,6 +126,13 @@ def test_what_is_read_twice_is_fetched_for_the_next_band(small_bands, columns):
     fetching = {type(kernel) for _, kernel in command.inner if getattr(kernel, "ahead", 0)}
     assert Nest in fetching
     assert columns < 50 or {Narrow, Dots} <= fetching
+
+
+def test_nothing_is_fetched_where_products_stream_from_a_third_cache(small_bands, monkeypatch):
+    monkeypatch.setattr(next_band, "NEAR", 1 << 24)
+    program = close_to_exact(least_squares, data(least_squares, 1003, 50, np.float64))
+    (command,) = banded(program)
+    assert not any(getattr(kernel, "ahead", 0) for _, kernel in command.inner)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -252,6 +260,7 @@ def in_bands_of(monkeypatch, rows):
     for name, value in small.items():
         monkeypatch.setattr(bands, name, value)
     monkeypatch.setattr(next_band, "FETCHED", 1)
+    monkeypatch.setattr(next_band, "NEAR", 0)
     monkeypatch.setattr(bands._Bander, "_rows", lambda self, chain: max(min(rows, chain.n // 2), 1))
     monkeypatch.setattr(cores, "WORTHWHILE", 0.0)
 

@@ -94,3 +94,48 @@ def test_which_rows_are_added_across_together():
     assert any(some(np.ones((60, 30))))
     assert not any(some(np.ones((60, 3000))))
     assert not any(some(np.ones((60, 30)), 0))
+
+
+def of_inner(x):
+    """Of all that has neighbors: rows of an array that do not lie one after another."""
+    inner = x[1:-1, ..., 1:-1]
+    around = x[2:, ..., 1:-1] - x[:-2, ..., 1:-1] + 2.0 * x[1:-1, ..., 2:] - x[1:-1, ..., :-2]
+    return around, np.sum(around), np.max(around), np.mean(inner * around), np.sum(inner > 0.1), np.min(inner)
+
+
+def kernels(program):
+    return [command.kernel for command in program.commands if hasattr(command.kernel, "onward")]
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_sums_of_short_rows_go_on_from_row_to_row(dtype):
+    for shape in [(66, 30), (300, 23), (20, 60, 27), (9, 300), (5, 4)]:
+        x = np.random.default_rng(2).standard_normal(shape).astype(dtype)
+        found = []
+        for count in (1, 2, 3):
+            cores.set_threads(count)
+            try:
+                program = Program(trace(of_inner, x).graph)
+            finally:
+                cores.set_threads(None)
+            found.append(program(x))
+            assert all(same_bits(*pair) for pair in zip(found[0], found[-1], strict=True)), count
+        assert any(kernel.onward for kernel in kernels(program)) == (20 < shape[-1] < 40)
+        for a, b in zip(found[0], of_inner(x.astype("f8")), strict=True):
+            np.testing.assert_allclose(a, b, rtol=0, atol=np.max(np.abs(b)) * (1e-5 if dtype == "f4" else 1e-13))
+
+
+def test_they_go_on_for_a_chunk_and_no_farther():
+    """All rows in one sum of float32 would lose four digits."""
+    x = np.full((8002, 34), 0.1, np.float32)
+    program = Program(trace(lambda x: np.sum(x[1:-1, 1:-1]), x).graph)
+    (found,) = program(x)
+    assert any(kernel.onward for kernel in kernels(program))
+    np.testing.assert_allclose(found, 8000 * 32 * float(np.float32(0.1)), rtol=3e-6)
+
+
+def test_views_of_one_array_share_a_place():
+    """What all loops move alike has one offset, and so one multiplication a row."""
+    x = np.ones((40, 40))
+    (kernel,) = kernels(Program(trace(lambda x: np.sqrt(x[1:, 1:] + x[:-1, 1:] * x[:-1, :-1]), x).graph))
+    assert kernel.like == (0, 0, 0, 3)

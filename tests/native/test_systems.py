@@ -5,6 +5,7 @@ import pytest
 
 import amount
 import payback as pb
+from payback.native.lower.linalg.minors import LARGEST as MINORS
 from payback.native.lower.linalg.systems import LARGEST
 from payback.native.lower.products.arranged import around
 
@@ -43,7 +44,7 @@ def test_small_systems(lead, dtype):
 @pytest.mark.parametrize("dtype", TOLERANCE)
 def test_determinants_of_many_small_matrices(dtype):
     """By vectors, whose last ones are not full; each matrix as it is by itself, and singular ones as others."""
-    for n in (3, 4, 2, 1)[: amount.cases(2, 4)]:
+    for n in (3, 5, 4, 8, 2, 1)[: amount.cases(2, 6)]:
         a = numbers(37, n, n, dtype=dtype)
         a[5], a[6, :, 0] = 1.0, 0.0
         f = pb.compile(lambda a: (np.linalg.det(a), *np.linalg.slogdet(a)), native=True)
@@ -53,7 +54,8 @@ def test_determinants_of_many_small_matrices(dtype):
         found = f(a)
         assert [x[6] for x in found] == [0, 0, -np.inf]
         for k in (0, 5, 36):
-            np.testing.assert_array_equal([x[k] for x in found], [x[0] for x in f(a[k : k + 1])])
+            alone = f(a[k : k + 1] if n <= MINORS else np.repeat(a[k : k + 1], 16, 0))
+            np.testing.assert_array_equal([x[k] for x in found], [x[0] for x in alone])
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
@@ -86,6 +88,13 @@ def test_logarithms_of_determinants_that_are_out_of_range():
     a = np.array([np.diag([1e200, 1e-3, 1e200]), np.diag([1e-200, -1e-200, 3.0]), np.zeros((3, 3))])
     agrees(lambda a: tuple(np.linalg.slogdet(a)), a[:2], tolerance=1e-15)
     np.testing.assert_array_equal(pb.compile(lambda a: np.linalg.slogdet(a)[1], native=True)(a[2:]), [-np.inf])
+
+
+def test_an_inverse_that_is_only_read_turned_is_written_so():
+    a = numbers(40, 3, 3, dtype=np.float64) + 3 * np.eye(3)
+    f = pb.compile(pb.grad(lambda a: np.sum(np.linalg.slogdet(a)[1])), native=True)
+    np.testing.assert_allclose(f(a), np.swapaxes(np.linalg.inv(a), 1, 2), rtol=1e-12)
+    assert [line.split()[-3] for line in f.explain_compilation().splitlines() if "→" in line] == ["inv"]
 
 
 def test_a_singular_matrix_is_numpys_error():

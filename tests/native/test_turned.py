@@ -54,3 +54,31 @@ def test_the_usual_order():
     row = own._replace(strides=(0, 7, 7, 1))
     assert usual(shape, [own, row]) == usual(shape, [turned, own]) == usual(shape, []) == (0, 1, 2, 3)
     assert usual(shape, [turned, constant]) == usual(shape, [own, turned, turned]) == (3, 1, 2, 0)
+
+
+def backwards(x, y):
+    """Rows that are read from their ends, written so, and summed; the last vectors of them are not full."""
+    return (
+        x[:, ::-1] * y,
+        np.sum(x[::-1, ::-1] + y, axis=1),
+        np.max(x[:, ::-1], axis=0),
+        np.flip(x * y),
+        x[:, :0:-1] + 1,
+    )
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "i4", "i8", "?"])
+@pytest.mark.parametrize("n", [1, 5, 16, 31, 40])
+def test_rows_may_be_read_from_their_ends(n, dtype):
+    x, y = (4 * np.random.default_rng(n).standard_normal((2, 9, n))).astype(dtype)
+    for found, wanted in zip(pb.compile(backwards, native=True)(x, y), backwards(x, y), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-5)
+        assert found.dtype == wanted.dtype
+
+
+def test_they_are_read_by_vectors():
+    x = np.ones((9, 100))
+    compiled = pb.compile(lambda x: x[:, ::-1] * 2.0, native=True)
+    compiled(x)
+    ways = [kernel.operands for c in compiled._program().commands if hasattr(kernel := c.kernel, "onward")]
+    assert ways == [(("f8", "r"), ("f8", "u"))]

@@ -70,6 +70,32 @@ def test_products(dtype):
                 np.testing.assert_array_equal(compiled(x), wanted)
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64, np.bool_])
+def test_sums_so_far(dtype):
+    """And backwards, as their gradients are; bit for bit, signs of zeros too."""
+    for shape in [(9, 4, 40), (5, 300), (70, 3), (1, 1), (3, 0, 2)][: amount.cases(1, 5)]:
+        for x in views(some(shape, dtype)):
+            for axis in range(x.ndim):
+
+                def f(x, axis=axis):
+                    return np.cumsum(x, axis), np.flip(np.cumsum(np.flip(x, axis), axis), axis)
+
+                with np.errstate(invalid="ignore"):
+                    wanted = f(x)
+                for a, b in zip(pb.compile(f, native=True)(x), wanted, strict=True):
+                    np.testing.assert_array_equal(a, b)
+                    assert a.dtype == b.dtype
+                    assert np.array_equal(np.signbit(a[b == 0]), np.signbit(b[b == 0]))
+
+
+def test_neighbors_are_summed_up_by_vectors():
+    compiled = pb.compile(lambda x: (np.cumsum(x, 0), np.cumsum(x, 1)), native=True)
+    compiled(np.ones((30, 40)))
+    assert [kernel.beside for c in compiled._program().commands if hasattr(kernel := c.kernel, "beside")] == [
+        True, False
+    ]  # fmt: skip
+
+
 def test_none_of_them_leaves_machine_code():
     def f(x):
         return np.argmax(x), np.argmin(x, axis=0), np.prod(x, axis=1), np.minimum.accumulate(x)

@@ -114,3 +114,13 @@ def test_an_axis_that_is_alone(seed):
         slabs = [set(slab.ravel()) for slab in np.moveaxis(places, axis, 0)]
         apart = sum(map(len, slabs)) == len(set().union(*slabs))
         assert apart or not alone(axis, extents, strides)
+
+
+def test_windows_that_are_copied_for_a_product_serve_its_gradient():
+    g = np.random.default_rng(0)
+    w, x = g.standard_normal((16, 8, 3, 3)), g.standard_normal((4, 8, 18, 18))
+    made = pb.value_and_grad(lambda w, x: np.sum(convolved(x, w, 1) ** 2))
+    compiled = pb.compile(made)
+    for found, wanted in zip(compiled(w, x), made(w, x), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-10)
+    assert len(re.findall(r"copy  →", compiled.explain_compilation())) == 1

@@ -117,6 +117,17 @@ def test_fold_takes_out_what_changes_nothing():
     assert any("changes nothing" in str(line) for line in log)
 
 
+def test_what_is_by_one_stays_what_it_is():
+    """Whatever it is, and where the result is no larger: what a sum pays is ones."""
+    ones, row = np.ones((2, 1)), X[:1]
+    graph = trace(lambda x, y: (x * ones, 1.0 * x / np.ones(3), 1.0 / x, y * ones, y * 2.0), X, row).graph
+    folded, log = fold(graph)
+    assert names(folded) == ["div", "mul", "mul"]
+    assert [line.why for line in log].count("it is by one") == 3
+    for a, b in zip(Interpreter(folded)(X, row), Interpreter(graph)(X, row), strict=True):
+        assert same_bits(a, b)
+
+
 def test_a_masked_sum_needs_no_mask():
     """The gradient of what is added before a rectifier: the sum itself is zero where the mask is empty."""
 

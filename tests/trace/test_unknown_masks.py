@@ -8,6 +8,7 @@ import pytest
 import payback as pb
 from amount import cases
 from payback.errors import TraceError, UnsupportedError
+from payback.trace.abstract import trace
 
 X = np.array([-1.0, 0.0, 2.0, 0.5])
 
@@ -268,3 +269,52 @@ def test_rows_of_a_loop_are_written_by_its_number():
 
     np.testing.assert_allclose(f(X), [X, np.sin(X) + X, np.sin(np.sin(X) + X) + X], rtol=1e-15)
     pb.check_grads(f, X, order=2)
+
+
+WHOLE = slice(None)
+KEYS = {  # of an array of 7 × 5 × 4, and the shape of what is written
+    "i": (lambda i, j: i, (4, 5, 4)),
+    "i, :": (lambda i, j: (i, WHOLE), (5, 4)),
+    "i, ...": (lambda i, j: (i, ...), (4, 1, 4)),
+    "i, ..., :": (lambda i, j: (i, ..., WHOLE), (4, 5, 4)),
+    "..., j": (lambda i, j: (..., j % 4), (7, 5, 4)),
+    ":, j": (lambda i, j: (WHOLE, j), (7, 4, 4)),
+    "i, :, j": (lambda i, j: (i, WHOLE, j % 4), (4, 5)),
+    "i, j": (lambda i, j: (i, j), (4, 4)),
+    "i, 1:3": (lambda i, j: (i, slice(1, 3)), (4, 2, 4)),
+    "i[:, None], j": (lambda i, j: (i[:, None], j), (4, 4, 4)),
+    "i, None": (lambda i, j: (i, None), (4, 1, 5, 4)),
+    "i[0]": (lambda i, j: i[0], (5, 4)),
+    "i, mask": (lambda i, j: (i[:2], [True, False, True, False, False]), (2, 4)),
+}
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_places_that_have_no_numbers(name):
+    """Written twice the last value stays, in compiled functions as in NumPy."""
+    key, shape = KEYS[name]
+    g = np.random.default_rng(0)
+    x, v, i, j = g.standard_normal((7, 5, 4)), g.standard_normal(shape), np.array([1, 3, 1, 6]), np.array([0, 2, 2, 4])
+
+    def f(x, v, i, j):
+        x = x * 1.5
+        x[key(i, j)] = v
+        return x
+
+    def cost(x, v, i, j):
+        return np.sum(np.sin(f(x, v, i, j)))
+
+    np.testing.assert_array_equal(pb.compile(f)(x, v, i, j), f(x, v, i, j))
+    for found, wanted in zip(pb.compile(pb.grad(cost, (0, 1)))(x, v, i, j), pb.grad(cost, (0, 1))(x, v, i, j),
+                             strict=True):  # fmt: skip
+        np.testing.assert_allclose(found, wanted, rtol=1e-13)
+
+
+def test_of_rows_that_are_written_whole_it_is_asked_once():
+    def f(x, i):
+        x = x.copy()
+        x[i] = 0.0
+        return x
+
+    graph = trace(f, np.ones((7, 5)), np.array([1, 2])).graph
+    assert [node.aval.shape for node in graph.nodes if node.op.name == "last_written"] == [(7,)]

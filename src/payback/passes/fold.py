@@ -37,7 +37,8 @@ def _zero(node: Node) -> bool:
 _PASSING = frozenset({"identity", "broadcast", "reshape", "cast", "transpose", "sum"})  # what may change nothing
 _CHOOSING = frozenset({"select", "logical_and", "logical_or"})  # what a mask may decide
 _DECIDED = frozenset({"index", "ne", "logical_not"})  # what a known condition decides
-_LOOKED_AT = _PASSING | _CHOOSING | _DECIDED | {"scatter"}
+_BY_ONE = frozenset({"mul", "div"})  # what one does nothing to
+_LOOKED_AT = _PASSING | _CHOOSING | _DECIDED | _BY_ONE | {"scatter"}
 _MOVING = ("reshape", "broadcast", "transpose")
 _DEEP = 16  # steps from a value to what is masked in it
 _OF_SIGNS = frozenset({"relu", "gt", "le", "select"})  # what `_reusing` looks at
@@ -56,6 +57,19 @@ def _same(node: Node, args: tuple[Node, ...]) -> Node | None:
         case "sum":
             return x if params["axes"] == () else None
     return None
+
+
+def _by_one(node: Node, args: tuple[Node, ...]) -> Node | None:
+    """What is multiplied by ones, or divided by them, as what a sum pays is."""
+    pairs = (args, args[::-1]) if node.op.name == "mul" else (args,)
+    return next((x for x, factor in pairs if x.aval == node.aval and _is_one(factor)), None)
+
+
+def _is_one(node: Node) -> bool:
+    while node.op.name in _MOVING:
+        (node,) = node.args
+    known = node.op is CONST and node.value is not None and node.aval.size <= LARGEST
+    return known and bool(np.all(np.equal(node.value, 1)))
 
 
 def _silent(value: Node, mask: Node, slopes: dict[Node, Node], deep: int = 0) -> bool:
@@ -116,6 +130,11 @@ def folding(log: list[Change], slopes: dict[Node, Node] | None = None) -> Rule:
             same = _same(node, args)
             if same is not None:
                 log.append(Change(node, same, "it changes nothing"))
+                return same
+        if op.name in _BY_ONE:
+            same = _by_one(node, args)
+            if same is not None:
+                log.append(Change(node, same, "it is by one"))
                 return same
         constant = args and args[0].op is CONST and all(arg.op is CONST and arg.value is not None for arg in args)
         if constant and node.aval.size <= (MOST if node.aval.dtype == np.bool_ else LARGEST):

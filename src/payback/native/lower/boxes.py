@@ -8,6 +8,7 @@ the row is in all of them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from itertools import product
 from math import prod
 from operator import itemgetter, mul
@@ -17,7 +18,7 @@ import numpy as np
 
 from payback.ir.node import Node
 from payback.native import ir
-from payback.native.codegen.emit import INT, Emitter, constant, lanes_of
+from payback.native.codegen.emit import INT32, Emitter, constant, lanes_of
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments, load
 from payback.native.lower.nests.body import Body, way
@@ -32,6 +33,7 @@ from payback.native.planning.recomputed import AGAIN, FEW, LARGE
 LEAST = 256  # entries of a result for which it is worth it
 MOST = 32  # boxes of one payment
 SHARED = 1 << 14  # entries from which on threads share the rows
+APART = 1 << 15  # entries for which more code is worth its compilation
 WHOLE = 10  # operations that a payment may consist of to be computed at each of its places
 
 
@@ -39,6 +41,7 @@ class Boxes(NamedTuple):
     """A kernel's key: a nest (see `Nest`) of loads, each within a box, and operations on them.
 
     boxes  of each operand but the last, which is the result
+    spans  along each axis, of each box: which of the different spans there is its
     terms  (number of the instr, its box) of each payment
     """
 
@@ -46,10 +49,13 @@ class Boxes(NamedTuple):
     operands: tuple[tuple[str, str], ...]
     codes: tuple[str, ...]
     boxes: tuple[int, ...]
+    spans: tuple[tuple[int, ...], ...]
     terms: tuple[tuple[int, int], ...]
+    like: tuple[int, ...]
     outer: int
     lanes: int
     split: bool
+    apart: bool  # whether rows that are in all boxes have code of their own
 
     reduced, inner, ahead, sinks, staged, few = 0, "k", 0, (), False, 0
 
@@ -59,22 +65,30 @@ class Boxes(NamedTuple):
 
 
 class _Rows(Body):
-    """args: those of a nest, then for each box the first place and the extent along each axis."""
+    """args: those of a nest, then for each axis the first place and the extent of its spans."""
 
     def __init__(self, key: Boxes, e: Emitter, args: Arguments):
         super().__init__(key, e, args)
         b = e.b
-        count = 1 + max(key.boxes)
-        self.boxes = [[(args.int(), args.int()) for _ in range(key.outer + 1)] for _ in range(count)]
-        self.first = []  # what an operand is moved by so that its box begins at its first entry
+        spans = [[(args.int(), args.int()) for _ in range(1 + max(of_boxes))] for of_boxes in key.spans]
+        self.boxes = [[at[k] for at, k in zip(spans, mine, strict=True)] for mine in zip(*key.spans, strict=True)]
+        low, high = e.int(0), self.extents[-1]  # between them boxes cover a row that is in all of them
+        for first, extent in spans[-1]:
+            end = b.add(first, extent)
+            low = b.select(b.icmp_signed("<", low, first), first, low)
+            high = b.select(b.icmp_signed("<", end, high), end, high)
+        self.covered = low, high
+        self.corners = []  # of each operand, the place of its first entry: those of the result serve for all
         for operand, box in enumerate(key.boxes):
             strides = [*self.strides[operand], self._along(operand)]
             moved = [b.mul(place, stride) for (place, _), stride in zip(self.boxes[box], strides, strict=True)]
             total = moved[0]
             for part in moved[1:]:
                 total = b.add(total, part)
-            self.first.append(b.sub(e.int(0), total))
-        self.first.append(e.int(0))
+            self.corners.append(total)
+            kind = pointwise.memory_type(key.operands[operand][0])
+            self.pointers[operand] = e.at(self.pointers[operand], b.sub(e.int(0), total), kind)
+        self.first = [e.int(0)] * len(key.operands)
         self.within: list[ir.Value] | None = None  # for each box whether the lanes are in it, where that is not sure
 
     def _along(self, operand: int) -> ir.Value:
@@ -105,19 +119,39 @@ class _Rows(Body):
             self._outer(axis + 1, moved, now)
 
     def _row(self, offsets: list[ir.Value], active: list[ir.Value | None]) -> None:
+        """Most rows are in all boxes; there boxes with one span need be asked for their places once."""
+        e, b = self.e, self.e.b
+        spans = [box[-1] for box in self.boxes]
+        asked = [there for there in active if there is not None]
+        if not asked:
+            self._entries(offsets, spans, self.covered)
+            return
+        everywhere = reduce(b.and_, asked)
+
+        def cut() -> list[tuple[ir.Value, ir.Value]]:
+            return [
+                (first, extent if there is None else b.select(there, extent, e.int(0)))
+                for (first, extent), there in zip(spans, active, strict=True)
+            ]
+
+        if not self.key.apart:
+            low, high = self.covered
+            self._entries(offsets, cut(), (low, b.select(everywhere, high, low)))
+            return
+        with b.if_else(everywhere) as (in_all, in_some):
+            with in_all:
+                self._entries(offsets, spans, self.covered)
+            with in_some:
+                self._entries(offsets, cut(), None)
+
+    def _entries(
+        self, offsets: list[ir.Value], spans: list[tuple[ir.Value, ir.Value]], covered: tuple[ir.Value, ir.Value] | None
+    ) -> None:
+        """covered: from where to where all boxes cover the row; None: nowhere."""
         e, b, lanes = self.e, self.e.b, self.key.lanes
         start, stop = e.int(0), self.extents[-1]
         if self.key.split and not self.key.outer:
             start, stop = self.args.share(stop, lanes)
-        spans = []
-        low, high = start, stop  # between them all boxes cover the row
-        for box, there in zip(self.boxes, active, strict=True):
-            first, extent = box[-1]
-            extent = extent if there is None else b.select(there, extent, e.int(0))
-            spans.append((first, extent))
-            end = b.add(first, extent)
-            low = b.select(b.icmp_signed("<", low, first), first, low)
-            high = b.select(b.icmp_signed("<", end, high), end, high)
 
         def vectors(begin: ir.Value, end: ir.Value) -> ir.Value:
             """The end of the whole vectors from `begin` on, at most to `end`."""
@@ -135,13 +169,17 @@ class _Rows(Body):
 
         if lanes > 1:
             last = vectors(start, stop)
-            ends = b.add(b.sub(low, start), e.int(lanes - 1))
-            ends = b.add(start, b.and_(ends, e.int(-lanes)))
-            ends = b.select(b.icmp_signed("<", ends, last), ends, last)
-            loop(start, ends, lanes, sure=False)
-            sure = vectors(ends, high)
-            loop(ends, sure, lanes, sure=True)
-            loop(sure, last, lanes, sure=False)
+            if covered is not None:
+                low, high = covered
+                low = b.select(b.icmp_signed("<", low, start), start, low)
+                high = b.select(b.icmp_signed("<", stop, high), stop, high)
+                ends = b.add(b.sub(low, start), e.int(lanes - 1))
+                ends = b.add(start, b.and_(ends, e.int(-lanes)))
+                ends = b.select(b.icmp_signed("<", ends, last), ends, last)
+                loop(start, ends, lanes, sure=False)
+                start = vectors(ends, high)
+                loop(ends, start, lanes, sure=True)
+            loop(start, last, lanes, sure=False)
             start = last
         if lanes > 1 and has_masked_loads() and self.key.operands[-1][1] == "u":
             # what is left, as one vector: beyond the row there is no box
@@ -155,8 +193,9 @@ class _Rows(Body):
         b, at = self.e.b, self.e.b.sub(i, first)
         if lanes == 1:
             return b.icmp_unsigned("<", at, extent)
-        numbers = ir.Constant(ir.VectorType(INT, lanes), list(range(lanes)))
-        return b.icmp_unsigned("<", b.add(self.e.splat(at, lanes), numbers), self.e.splat(extent, lanes))
+        numbers = ir.Constant(ir.VectorType(INT32, lanes), list(range(lanes)))
+        at, extent = (self.e.splat(b.trunc(x, INT32), lanes) for x in (at, extent))
+        return b.icmp_unsigned("<", b.add(at, numbers), extent)
 
     def _sum(self, offsets: list[ir.Value], lanes: int) -> None:
         code = self.key.operands[-1][0]
@@ -178,13 +217,13 @@ class _Rows(Body):
         inside = self.within[self.key.boxes[operand]]
         kind = pointwise.memory_type(code)
         if lanes == 1:
-            return load(e, self.pointers[operand], b.select(inside, offset, e.int(0)), code)
+            return load(e, self.pointers[operand], b.select(inside, offset, self.corners[operand]), code)
         if how == "u" and has_masked_loads():
             return masked_load(e, e.at(self.pointers[operand], offset, kind), kind, lanes, inside)
         places = []
         for lane in range(lanes):
-            there = b.extract_element(inside, ir.Constant(ir.IntType(32), lane))
-            places.append(b.select(there, self.lane_offset(operand, offset, lane), e.int(0)))
+            there = b.extract_element(inside, ir.Constant(INT32, lane))
+            places.append(b.select(there, self.lane_offset(operand, offset, lane), self.corners[operand]))
         return self.collect(operand, places)
 
 
@@ -342,12 +381,16 @@ def pay(planner: Any, node: Node, payments: Sequence[Payment], is_all: bool) -> 
     short = 1 << (extents[-1] - 1).bit_length() if has_masked_loads() else 1
     lanes = most if extents[-1] >= most else short
     split = prod(shape) >= SHARED and extents[0] >= 8
-    key = Boxes(tuple(numbers), ways, tuple(codes), tuple(of), tuple(terms), len(extents) - 1, lanes, split)
+    spans = [[(firsts[axis], counts[axis]) for firsts, counts in places] for axis in range(len(extents))]
+    different = [list(dict.fromkeys(of_boxes)) for of_boxes in spans]
+    numbered = tuple(tuple(map(some.index, every)) for some, every in zip(different, spans, strict=True))
+    like = nests.alike([move[:-1] for move in moves])
+    key = Boxes(tuple(numbers), ways, tuple(codes), tuple(of), numbered, tuple(terms), like, len(extents) - 1, lanes,
+                split, prod(shape) >= APART)  # fmt: skip
     arguments = [*extents, *[stride for move in moves for stride in move[:-1]]]
     arguments += [move[-1] for (_, how), move in zip(ways, moves, strict=True) if how not in ("u", "z")]
     arguments += factors
-    for firsts, counts in places:
-        arguments += [x for pair in zip(firsts, counts, strict=True) for x in pair]
+    arguments += [x for some in different for span in some for x in span]
     planner.commands.append(Command(key, views, arguments, views[:-1], views[-1:], None, "scatter of boxes"))
     return target
 

@@ -1,4 +1,4 @@
-"""Rows that move entries: joined parts, running sums."""
+"""Rows that move entries: joined parts."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from typing import Any, NamedTuple
 
 from payback.ir.node import Node
 from payback.native import ir
-from payback.native.codegen.emit import BYTE, INT, INT32, Emitter, constant, vector_bytes
-from payback.native.lower import pointwise
-from payback.native.lower.kernel import Arguments, fold, load, store
-from payback.native.lower.pointwise import code_of
+from payback.native.codegen.emit import BYTE, INT, INT32, Emitter, vector_bytes
+from payback.native.lower.kernel import Arguments
 from payback.native.lower.products.blocked.packing import least
 from payback.native.lower.products.blocked.tile import prefetch
 from payback.native.planning import layout
@@ -150,53 +148,3 @@ def _pieces(size: int, wide: int) -> Iterator[tuple[int, int]]:
         part = min(wide, 1 << (size - at).bit_length() - 1)
         yield at, part
         at += part
-
-
-class RunningSum(NamedTuple):
-    """Sums of all entries before, one after another; args: x, y, extents (outer…, axis), strides of x and of y."""
-
-    source: str
-    code: str
-    outer: int
-
-    def emit(self, e: Emitter, function: ir.Function) -> None:
-        args, b = Arguments(e, function), e.b
-        x, y = args.pointer(), args.pointer()
-        extents = args.ints(self.outer + 1)
-        strides = [args.ints(self.outer + 1) for _ in range(2)]
-        kind = pointwise.register_type(self.code)
-
-        def along(axis: int, offsets: list[ir.Value]) -> None:
-            def moved(i: ir.Value) -> list[ir.Value]:
-                return [b.add(offset, b.mul(i, s[axis])) for offset, s in zip(offsets, strides, strict=True)]
-
-            if axis < self.outer:
-                with e.loop(0, extents[axis]) as i:
-                    along(axis + 1, moved(i))
-                return
-
-            def body(i: ir.Value, totals: list[ir.Value]) -> list[ir.Value]:
-                here = moved(i)
-                value = pointwise.cast(e, load(e, x, here[0], self.source), self.source, self.code)
-                total = pointwise.emit(e, "add", self.code, [totals[0], value])
-                store(e, total, y, here[1], self.code)
-                return [total]
-
-            zero = constant(kind, -0.0 if self.code[0] == "f" else 0)
-            fold(e, 0, extents[axis], 1, [zero], body)
-
-        along(0, [e.int(0)] * 2)
-        b.ret(e.int(0))
-
-
-def lower_cumsum(planner: Any, node: Node) -> bool:
-    axis, backwards = node.params["axis"], node.params["backwards"]
-    source, code = code_of(node.args[0].aval.dtype), code_of(node.aval.dtype)
-    if "f2" in (source, code) and not pointwise.half_is_native():
-        return False
-    views = [planner.view(node.args[0])]
-    views.append(planner.allocate(node, node.aval.dtype, node.aval.shape))
-    numbers, operands = layout.along(views, axis, backwards)
-    key = RunningSum(source, code, len(node.aval.shape) - 1)
-    planner.command(key, operands, numbers, operands[:1], operands[1:], "cumsum")
-    return True

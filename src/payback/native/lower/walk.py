@@ -1,5 +1,5 @@
 """Lines walked from their first entry to the last, where the order is part of the result: products, and the places of
-the largest and smallest entries, of all or of those so far (cumprod; running extremes)."""
+the largest and smallest entries, of all or of those so far (cumprod; running extremes); and sums so far (cumsum)."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ from payback.native.lower.pointwise import code_of
 from payback.native.planning import layout
 from payback.native.planning.layout import View
 
+UNITS: dict[str, tuple[int, float]] = {
+    "prod": (1, 1.0),
+    "sum": (0, -0.0),
+}  # what they start from: −0 + x is x for every x
 SIDE_BY_SIDE = 4  # lines, or vectors of a line, that are walked together: each entry waits for the one before it
 
 Values = list[ir.Value]
@@ -28,8 +32,9 @@ class _Walk(NamedTuple):
 
     def start(self, line: ir.Value, x: ir.Value, lanes: int) -> Values:
         """Where a place is looked for, the first entry: it is no better than itself."""
-        if self.what == "prod":
-            return [constant(pointwise.register_type(self.code, lanes), 1.0 if self.code[0] == "f" else 1)]
+        if self.what in UNITS:
+            whole, real = UNITS[self.what]
+            return [constant(pointwise.register_type(self.code, lanes), real if self.code[0] == "f" else whole)]
         return [load(self.e, x, line, self.code, lanes), constant(pointwise.register_type("i8", lanes), 0)]
 
     def better(self, x: ir.Value, best: ir.Value) -> ir.Value:
@@ -50,8 +55,8 @@ class _Walk(NamedTuple):
 
     def step(self, held: Values, x: ir.Value, i: ir.Value, lanes: int) -> Values:
         e, b = self.e, self.e.b
-        if self.what == "prod":
-            return [pointwise.emit(e, "mul", self.code, [held[0], x])]
+        if self.what in UNITS:
+            return [pointwise.emit(e, "mul" if self.what == "prod" else "add", self.code, [held[0], x])]
         chosen = self.better(x, held[0])
         return [b.select(chosen, x, held[0]), b.select(chosen, e.splat(i, lanes), held[1])]
 
@@ -59,13 +64,15 @@ class _Walk(NamedTuple):
 class Walk(NamedTuple):
     """args: x, result, extents (outer…, walked…), strides of x and of the result over them.
 
-    what     "prod", "argmax" or "argmin"
+    what     "prod", "sum", "argmax" or "argmin"
+    source   the dtype of x
     outer    axes of lines, walked: axes that together are a line
     running  whether each entry's result is stored, and not that of the last alone
     beside   whether neighbours along the last outer axis lie side by side
     """
 
     what: str
+    source: str
     code: str
     outer: int
     walked: int
@@ -78,7 +85,7 @@ class Walk(NamedTuple):
         axes = self.outer + self.walked
         extents = args.ints(axes)
         strides = [args.ints(axes) for _ in range(2)]
-        walk, of_result = _Walk(e, self.code, self.what), self.code if self.what == "prod" else "i8"
+        walk, of_result = _Walk(e, self.code, self.what), self.code if self.what in UNITS else "i8"
 
         def moved(offsets: Values, axis: int, i: ir.Value) -> Values:
             return [b.add(offset, b.mul(i, s[axis])) for offset, s in zip(offsets, strides, strict=True)]
@@ -99,7 +106,7 @@ class Walk(NamedTuple):
                     made: Values = []
                     for k, line in enumerate(at):
                         here = moved(line, axis, i)
-                        entry = load(e, x, here[0], self.code, lanes)
+                        entry = pointwise.cast(e, load(e, x, here[0], self.source, lanes), self.source, self.code)
                         made += walk.step(held[k * each : k * each + each], entry, i, lanes)
                         if self.running:
                             store(e, made[-1], result, here[1], of_result)
@@ -120,7 +127,7 @@ class Walk(NamedTuple):
                     around(axis + 1, moved(offsets, axis, i))
             else:
                 done, wide = e.int(0), lanes_of(pointwise.register_type(self.code))
-                vectors = [(wide, 2), (wide, 1)] if self.beside else []
+                vectors = [(wide, SIDE_BY_SIDE), (wide, 1)] if self.beside else []
                 for lanes, many in (*vectors, (1, SIDE_BY_SIDE), (1, 1)):
                     end = b.and_(extents[axis], e.int(-lanes * many))
                     with e.loop(done, end, lanes * many) as i:
@@ -227,6 +234,14 @@ def lower_running(planner: Any, node: Node) -> bool:
     return True
 
 
+def lower_cumsum(planner: Any, node: Node) -> bool:
+    source, code = code_of(node.args[0].aval.dtype), code_of(node.aval.dtype)
+    if "f2" in (source, code) and not pointwise.half_is_native():
+        return False
+    _so_far(planner, node, "sum", node.params["axis"], node.params["backwards"])
+    return True
+
+
 def lower_cumprod(planner: Any, node: Node) -> bool:
     x, aval = node.args[0].aval, node.aval
     if x.dtype != aval.dtype or code_of(aval.dtype) not in ("f4", "f8"):
@@ -236,11 +251,21 @@ def lower_cumprod(planner: Any, node: Node) -> bool:
 
 
 def _so_far(planner: Any, node: Node, what: str, axis: int, backwards: bool) -> None:
+    """Lines in the order in which they lie in memory, neighbors last."""
     source, target = planner.view(node.args[0]), planner.allocate(node, node.aval.dtype, node.aval.shape)
-    numbers, (x, y) = layout.along([source, target], axis, backwards)
-    code, outer = code_of(source.buffer.dtype), len(x.shape) - 1
-    beside = outer > 0 and code in ("f4", "f8") and x.strides[outer - 1] == y.strides[outer - 1] == 1
-    planner.command(Walk(what, code, outer, 1, True, beside), [x, y], numbers, [x], [y], node.op.name)
+    _, views = layout.along([source, target], axis, backwards)
+    x, last = views[0], len(views[0].shape) - 1
+    order = (*sorted(range(last), key=lambda a: -abs(x.strides[a])), last)
+    strides = [tuple(view.strides[a] for a in order) for view in views]
+    extents, moves, kinds = layout.collapsed([x.shape[a] for a in order], strides, "k" * last + "r")
+    if "r" not in kinds:
+        extents, moves = [*extents, 1], [[*move, 0] for move in moves]
+    outer, codes = len(extents) - 1, [code_of(view.buffer.dtype) for view in views]
+    if what not in UNITS:
+        codes[1] = codes[0]
+    beside = outer > 0 and codes[0] == codes[1] in ("f4", "f8") and all(move[outer - 1] == 1 for move in moves)
+    key = Walk(what, *codes, outer, 1, True, beside)
+    planner.command(key, views, [*extents, *moves[0], *moves[1]], views[:1], views[1:], node.op.name)
 
 
 def _known(x: Node, node: Node) -> bool:
@@ -273,6 +298,6 @@ def _walked(planner: Any, node: Node, what: str, source: View, axes: layout.Shap
         key: Any = LongLines(what, code, outer)
     else:
         beside = lanes > 1 and outer > 0 and moves[0][outer - 1] == moves[1][outer - 1] == 1
-        key = Walk(what, code, outer, len(kinds) - outer, False, beside)
+        key = Walk(what, code, code, outer, len(kinds) - outer, False, beside)
     numbers = [*extents, *moves[0], *moves[1]]
     planner.command(key, views, numbers, [source], [target], node.op.name)

@@ -25,7 +25,7 @@ from payback.native.planning import layout, memory
 from payback.native.planning.band_units import Access, NestUnit, ProductUnit, Total, Unit, finished, started, units
 from payback.native.planning.commands import Command
 from payback.native.planning.layout import Buffer, View
-from payback.native.planning.prefetch import fetches
+from payback.native.planning.prefetch import by_vectors, fetches, is_far
 from payback.native.vector_math import FORMULAS
 
 LEAST = 1 << 21  # bytes of a chain's rows, and of what need not go through memory, from which on bands pay
@@ -174,10 +174,8 @@ class _Bander:
             if start not in self.starts or not isinstance(self.units[start], (NestUnit, ProductUnit)):
                 continue
             axes = [a for a in range(len(self.units[start].extents)) if (start, a) not in self.hopeless]
-            if not axes or start not in order:
-                continue
-            following = order[order.index(start) :]
-            chains = [c for axis in axes if (c := self._chain(following, axis))]
+            following = order[order.index(start) :] if axes and start in order else []
+            chains = [c for axis in axes if following and (c := self._chain(following, axis))]
             if chains:
                 order = self._ordered(order, max(chains, key=self._saved))
         made: list[Command] = []
@@ -277,10 +275,13 @@ class _Bander:
         rows = min(cache // each, max(ROOM // each, ROWS), chain.n // BANDS)
         if any(isinstance(self.units[k], ProductUnit) and self.units[k].totals(a) for k, a in chain.axes.items()):
             rows = min(rows, K_BLOCK)  # of which a product is one sum
-        products = [self.units[k] for k in chain.axes if isinstance(self.units[k], ProductUnit)]
-        if products and all(len(unit.extents) == 2 for unit in products):  # by vectors: they wait for memory
+        if by_vectors([self.units[k] for k in chain.axes]) and self.fetches(chain):
             rows = min(rows, max(BESIDE // each, MANY_OF_VECTORS))
         return rows // 8 * 8
+
+    def fetches(self, chain: _Chain) -> bool:
+        streamed = sum(buffer.bytes for buffer in chain.strides if not self.is_own(chain, buffer))
+        return is_far([self.units[k] for k in chain.axes], streamed)
 
     def is_own(self, chain: _Chain, buffer: Buffer) -> bool:
         """Whether only the chain touches an array: then there need only be a band of it."""
@@ -408,7 +409,7 @@ class _Plan:
         """What commands fetch of the largest array that is only read, while they compute."""
         read = [j for j, (view, *_) in enumerate(self.steps) if view.buffer not in self.chain.written]
         largest = max(read, key=lambda j: self.steps[j][1], default=-1)
-        return fetches(on_band, largest, self.steps[largest][1]) if read else {}
+        return fetches(on_band, largest, self.steps[largest][1]) if read and self.bander.fetches(self.chain) else {}
 
 
 def _members(each: int | _Chain) -> set[int]:

@@ -58,6 +58,7 @@ class Planner(Groups):
         self.small: set[Any] = set()  # such kernels
         self.known_small: dict[Any, Any] = {}  # answers of `small.small`
         self.afters: dict[Any, Any] = {}  # one object for equal epilogues
+        self.rearranged: dict[Node, list[View]] = {}  # operands of products in other orders, by their own axes
         self.factored: dict[Any, Any] = {}  # factors of matrices that several rows are computed from
         self.known_constants: dict[Any, View] = {}  # tables that kernels read
         self.pieced: set[Node] = set()  # put together from what lies in memory, and read there: see `pieces`

@@ -34,6 +34,7 @@ PLAIN = (
 FEWEST = 4  # entries of a row that is picked by an index and done without a loop
 COLUMNS = 1 << 10  # entries from which on a sum of short rows is made column by column
 SHARED = 1 << 14  # entries of a nest, from which on threads share it
+ONWARD = 8  # vectors of a row whose sums go on in the next one
 FEW_COLUMNS = 128  # sums of fewer columns are shared by rows
 
 
@@ -249,6 +250,10 @@ class _Forming:
             key = key._replace(together=True)
         if inner == "r" and 1 < extents[-1] <= key.lanes and not staged and maskable(key):
             key = key._replace(single=True)
+        if inner == "r" and key.reduced and key.lanes > 1 and not staged and maskable(key):
+            key = key._replace(onward=0 < extents[-1] <= ONWARD * key.lanes)
+        if loops:
+            key = key._replace(like=alike([[move[i] for i in loops] for move in moves]))
         numbers = [self.counts[i] for i in loops] + self.counts[-1:]
         numbers += [move[i] for move in moves for i in loops]
         numbers += [move[-1] for (_, how), move in zip(ways, moves, strict=True) if how not in ("u", "z")]
@@ -267,6 +272,12 @@ class _Forming:
                 return 1 << (extent - 1).bit_length(), extent
             return 1 << extent.bit_length() - 1, 0  # a short row is a short vector
         return 1, 0
+
+
+def alike(moves: Sequence[Sequence[int]]) -> tuple[int, ...]:
+    """Of each operand the first one that loops move as they do it; () where no two are."""
+    first = tuple(moves.index(move) for move in moves)
+    return first if len(set(first)) < len(first) else ()
 
 
 def short_sum(instrs: Iterable[tuple[Any, ...]], strided: int) -> int:

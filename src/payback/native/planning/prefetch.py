@@ -11,11 +11,25 @@ from collections.abc import Sequence
 from payback.native.lower.nests.nest import Nest
 from payback.native.lower.products.dots import Dots
 from payback.native.lower.products.narrow import Narrow
+from payback.native.planning.band_units import NestUnit, ProductUnit, Unit
 from payback.native.planning.commands import Command
 from payback.native.vector_math import FORMULAS
 
 FETCHED = 1 << 14  # bytes of an array, by band, that are fetched
+NEAR = 1 << 24  # bytes of a chain's rows that stay in a third cache from one call to the next
 LINES, LINES_OF_ROW = 1, 8  # beside an entry for each elementary function of it, and beside a row of a product
+
+
+def by_vectors(units: Sequence[Unit]) -> bool:
+    """Whether all products of a chain are with vectors, and so wait for memory."""
+    products = [unit for unit in units if isinstance(unit, ProductUnit)]
+    return bool(products) and all(len(unit.extents) == 2 for unit in products)
+
+
+def is_far(units: Sequence[Unit], streamed: int) -> bool:
+    """Whether fetching pays: what products alone read from a third cache, in order, comes in time by itself."""
+    by_entries = any(len(unit.extents) > 1 for unit in units if isinstance(unit, NestUnit))
+    return by_entries or streamed > NEAR or not by_vectors(units)
 
 
 def fetches(on_band: Sequence[Command], pointer: int, by_band: int) -> dict[Command, list[int]]:

@@ -68,24 +68,56 @@ def write_unknown(x: Traced, key: Any, value: Any, place: Any) -> None:
 
 
 def _write_at(x: Traced, parts: tuple[Any, ...], value: Any, place: Any) -> None:
+    """Axes after those that the key names are written whole: it is asked of each row, and not of each entry."""
     value = as_traced(value)
     view = open_for_writing(x, place)
-    size = int(np.prod(x.shape, dtype=int))
-    places = METHODS["__getitem__"](Traced(_constant(np.arange(size).reshape(x.shape), place)), parts)
+    parts, named = _named(parts, len(x.shape))
+    lead, whole_axes = x.shape[:named], x.shape[named:]
+    size, width = (int(np.prod(shape, dtype=int)) for shape in (lead, whole_axes))
+    places = METHODS["__getitem__"](Traced(_constant(np.arange(size).reshape(lead), place)), parts)
+    shape = (*places.shape, *whole_axes)
     whole = view.storage.fitting(value, place)
-    if np.shape(whole) != places.shape:
-        if np.broadcast_shapes(np.shape(whole), places.shape) != places.shape:
-            raise ValueError(f"could not broadcast values of shape {np.shape(whole)} into the shape {places.shape}")
-        whole = apply(TABLE["broadcast"], (whole,), place, {"shape": places.shape})
-    if not places.size:
+    if np.shape(whole) != shape:
+        if np.broadcast_shapes(np.shape(whole), shape) != shape:
+            raise ValueError(f"could not broadcast values of shape {np.shape(whole)} into the shape {shape}")
+        whole = apply(TABLE["broadcast"], (whole,), place, {"shape": shape})
+    if not places.size or not width:
         return
-    row = apply(TABLE["reshape"], (whole,), place, {"shape": (places.size,)})
+    wide = (width,) if whole_axes else ()
+    rows = apply(TABLE["reshape"], (whole,), place, {"shape": (places.size, *wide)})
     writer = apply(TABLE["last_written"], (places.reshape(-1).node,), place, {"size": size})
     here = apply(TABLE["ge"], (writer, 0), place)
-    written = apply(TABLE["index"], (row, apply(TABLE["maximum"], (writer, 0), place)), place, {"template": _FIRST})
-    kept = apply(TABLE["reshape"], (view.read(place),), place, {"shape": (size,)})
+    if whole_axes:
+        some = apply(TABLE["maximum"], (writer, 0), place)
+        here = apply(TABLE["reshape"], (here,), place, {"shape": (size, 1)})
+    else:  # where nothing is written any will do; were it one for all, each zero that it is paid would wait
+        some = apply(TABLE["select"], (here, writer, _constant(np.arange(size) % places.size, place)), place)
+    written = apply(TABLE["index"], (rows, some), place, {"template": _FIRST})
+    kept = apply(TABLE["reshape"], (view.read(place),), place, {"shape": (size, *wide)})
     made = apply(TABLE["select"], (here, written, kept), place)
     view.storage.write(view.at, ..., apply(TABLE["reshape"], (made,), place, {"shape": x.shape}), place)
+
+
+def _named(parts: tuple[Any, ...], rank: int) -> tuple[tuple[Any, ...], int]:
+    """A key without what takes last axes whole, and how many axes it names; all where that is not plain to see."""
+    if not all(part is Ellipsis or _is_plain(part) for part in parts) or any(part is Ellipsis for part in parts[:-1]):
+        return parts, rank
+    left = list(parts)
+    while left and (left[-1] is Ellipsis or _is_whole(left[-1])):
+        left.pop()
+    return tuple(left), len(left)
+
+
+def _is_plain(part: Any) -> bool:
+    """Whether it names one axis: no mask, and no new axis."""
+    numbers = (
+        isinstance(part, (int, np.integer, np.ndarray, Traced)) and np.dtype(getattr(part, "dtype", int)).kind != "b"
+    )
+    return isinstance(part, slice) or (numbers and not isinstance(part, bool))
+
+
+def _is_whole(part: Any) -> bool:
+    return isinstance(part, slice) and part.start is part.stop is part.step is None
 
 
 _FIRST = (Place(0),)

@@ -18,6 +18,7 @@ from payback.native.lower.linalg.factored import arena
 from payback.native.lower.linalg.side_by_side import every, read, write
 from payback.native.lower.linalg.systems import given
 from payback.native.lower.pointwise import code_of
+from payback.native.planning.layout import View
 
 LARGEST = 4  # rows
 
@@ -104,16 +105,19 @@ def lower_minors(planner: Any, node: Node) -> bool:
     matrices = given(planner, node.args[0], LARGEST)
     if matrices is None:
         return False
-    dtype, lead, what = matrices.buffer.dtype, matrices.shape[:-2], node.op.name
-    made: list[Any] = [None]
-    if what == "slogdet":
-        made = [None, None]
-        for part in planner.users.get(node, []):
-            made[part.params["k"]] = planner.allocate(part, dtype, lead)
-        planner.gone.add(node)
-        made = [arena(dtype, *lead) if x is None else x for x in made]
-    else:
-        made = [planner.allocate(node, dtype, node.aval.shape)]
-    key = Minors(code_of(dtype), matrices.shape[-1], what)
-    planner.command(key, [matrices, made[0], made[-1]], [prod(lead)], [matrices], made, what)
+    made, what = places_of(planner, node, matrices), node.op.name
+    key = Minors(code_of(matrices.buffer.dtype), matrices.shape[-1], what)
+    planner.command(key, [matrices, made[0], made[-1]], [prod(matrices.shape[:-2])], [matrices], made, what)
     return True
+
+
+def places_of(planner: Any, node: Node, matrices: View) -> list[View]:
+    """Where results go: signs and logarithms of slogdet, in parts that others take."""
+    dtype, lead = matrices.buffer.dtype, matrices.shape[:-2]
+    if node.op.name != "slogdet":
+        return [planner.allocate(node, dtype, node.aval.shape)]
+    made: list[Any] = [None, None]
+    for part in planner.users.get(node, []):
+        made[part.params["k"]] = planner.allocate(part, dtype, lead)
+    planner.gone.add(node)
+    return [arena(dtype, *lead) if x is None else x for x in made]

@@ -6,6 +6,8 @@ pivot, is chosen lane by lane.  Operations on a matrix, and so its bits, are tho
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import reduce
 from math import prod
 from typing import Any, NamedTuple
 
@@ -28,6 +30,7 @@ class SideBySide(NamedTuple):
     """what: "solve", "inv", "lower" (inverses of lower triangles) or "cholesky" (of lower triangles of a).
 
     columns  of right sides
+    over     whether results are written columns first: what derivatives take of an inverse
     1 where a pivot is zero or not finite, or a square is not positive.  args: a, right sides (or a), the results, and
     count, which is no less than a vector has lanes.
     """
@@ -36,6 +39,7 @@ class SideBySide(NamedTuple):
     n: int
     what: str
     columns: int = 0
+    over: bool = False
     stops = True
 
     def emit(self, e: Emitter, function: ir.Function) -> None:
@@ -59,7 +63,7 @@ class SideBySide(NamedTuple):
             else:
                 found = {"inv": _inverses, "lower": _of_triangles, "cholesky": _cholesky}[self.what](e, matrix)
             place = e.at(made, b.mul(number, e.int(n * (self.columns or n))), kind)
-            write(e, place, kind, [x for row in found for x in row])
+            write(e, place, kind, [x for row in (zip(*found, strict=True) if self.over else found) for x in row])
         b.ret(e.int(0))
 
 
@@ -71,9 +75,15 @@ def _inverses(e: Emitter, a: Rows) -> Rows:
     return _solved(e, a, [[one if i == j else zero for j in range(len(a))] for i in range(len(a))])
 
 
-def _solved(e: Emitter, a: Rows, x: Rows) -> Rows:
-    """By elimination with partial pivoting; the rows of each lane are exchanged by themselves."""
-    b, n, columns = e.b, len(a), len(x[0])
+def eliminated(
+    e: Emitter, a: Rows, beside: Sequence[tuple[Rows, int]] = (), singular: bool = False
+) -> list[ir.Value]:  # fmt: skip
+    """The upper factors, in place, by partial pivoting; the rows of each lane are exchanged by themselves, those of
+    (rows, columns) beside the matrix too.  In which lanes there was an exchange, for each pivot but the last.
+
+    singular: a column of zeros is left as it is.
+    """
+    b, n, exchanged, zero = e.b, len(a), [], constant(a[0][0].type, 0.0)
     for p in range(n):
         largest, at = e.intrinsic("fabs", a[p][p]), []
         for r in range(p + 1, n):
@@ -81,17 +91,27 @@ def _solved(e: Emitter, a: Rows, x: Rows) -> Rows:
             more = b.fcmp_ordered(">", size, largest)
             largest = b.select(more, size, largest)
             at = [b.and_(before, b.not_(more)) for before in at] + [more]
-        _stop_unless_positive(e, largest)
+        _stop_unless_positive(e, largest, or_zero=singular)
         for mine, r in zip(at, range(p + 1, n), strict=True):
-            for rows, start, stop in ((a, p, n), (x, 0, columns)):
+            for rows, start, stop in ((a, p, n), *((rows, 0, columns) for rows, columns in beside)):
                 for j in range(start, stop):
                     u, v = rows[p][j], rows[r][j]
                     rows[p][j], rows[r][j] = b.select(mine, v, u), b.select(mine, u, v)
+        if at:
+            exchanged.append(reduce(b.or_, at))
         for r in range(p + 1, n):
             factor = b.fdiv(a[r][p], a[p][p])
-            for rows, start, stop in ((a, p + 1, n), (x, 0, columns)):
+            if singular:
+                factor = b.select(b.fcmp_ordered("==", largest, zero), zero, factor)
+            for rows, start, stop in ((a, p + 1, n), *((rows, 0, columns) for rows, columns in beside)):
                 for j in range(start, stop):
                     rows[r][j] = b.fsub(rows[r][j], b.fmul(factor, rows[p][j]))
+    return exchanged
+
+
+def _solved(e: Emitter, a: Rows, x: Rows) -> Rows:
+    b, n, columns = e.b, len(a), len(x[0])
+    eliminated(e, a, [(x, columns)])
     for p in reversed(range(n)):
         for j in range(columns):
             for c in range(p + 1, n):
@@ -135,11 +155,11 @@ def _cholesky(e: Emitter, a: Rows) -> Rows:
     return made
 
 
-def _stop_unless_positive(e: Emitter, pivots: ir.Value) -> None:
+def _stop_unless_positive(e: Emitter, pivots: ir.Value, or_zero: bool = False) -> None:
     """Give the program up where a lane's pivot is zero, negative, infinite or NaN: NumPy says what is to be said."""
     b, kind = e.b, pivots.type
     above, below = (constant(kind, bound) for bound in (0.0, float("inf")))
-    good = b.and_(b.fcmp_ordered(">", pivots, above), b.fcmp_ordered("<", pivots, below))
+    good = b.and_(b.fcmp_ordered(">=" if or_zero else ">", pivots, above), b.fcmp_ordered("<", pivots, below))
     with b.if_then(b.not_(every(e, good)), likely=False):
         b.ret(e.int(1))
 
@@ -221,9 +241,12 @@ def lower_side_by_side(planner: Any, node: Node) -> bool:
     views = [planner.view(arg) for arg in node.args]
     views = [layout.transposed(view, axes) if turned else view for view in views]
     views = [view if view.whole else planner.copy(view, dtype) for view in views]
-    target = arena(dtype, *shape) if turned else planner.allocate(node, dtype, shape)
-    key = SideBySide(code, shape[-2], "lower" if half else what, shape[-1] if what == "solve" else 0)
+    users = planner.users.get(node, ())
+    over = what == "inv" and not half and len(users) == 1 and node not in planner.wanted
+    over = over and users[0].op.name == "transpose" and users[0].params["axes"] == axes
+    target = arena(dtype, *shape) if turned else planner.allocate(users[0] if over else node, dtype, shape)
+    key = SideBySide(code, shape[-2], "lower" if half else what, shape[-1] if what == "solve" else 0, over)
     planner.command(key, [views[0], views[-1], target], [count], views, [target], what)
-    if turned:
+    if turned or over:
         planner.views[node] = layout.transposed(target, axes)
     return True

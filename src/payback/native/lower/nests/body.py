@@ -25,7 +25,13 @@ Instr = tuple[Any, ...]
 
 def way(stride: int) -> str:
     """How an operand moves along the inner axis: see `Nest`."""
-    return {0: "z", 1: "u"}.get(stride) or (str(stride) if 1 < stride <= CLOSE else "s")
+    return {0: "z", 1: "u", -1: "r"}.get(stride) or (str(stride) if 1 < stride <= CLOSE else "s")
+
+
+def turned_round(e: Emitter, vector: ir.Value) -> ir.Value:
+    """A vector whose last lane comes first."""
+    order = ir.Constant(ir.VectorType(INT32, vector.type.count), list(reversed(range(vector.type.count))))
+    return e.b.shuffle_vector(vector, vector, order)
 
 
 def _indexed(instr: Instr) -> tuple[int, ...]:
@@ -49,7 +55,10 @@ def maskable(key: Any) -> bool:
     codes = ("f4", "f8", "i4", "i8") + ("b1",) * bool(host_features().get("avx512bw"))  # else bytes go one by one
     return (
         has_masked_loads()
-        and all(how == "z" or (code in codes and how == "u") for code, how in key.operands)
+        and all(
+            how == "z" or (code in codes and how == "u") or (code in SPACED and how == "r")
+            for code, how in key.operands
+        )
         and all(sink[0] in ("store", *REDUCTIONS) and stored(sink) for sink in key.sinks)
         and all(uniform(key, instr) for instr in key.instrs if instr[0] == "gather")
     )
@@ -73,6 +82,8 @@ class Body:
         self.pointers = [args.pointer() for _ in key.operands]
         self.extents = args.ints(key.outer + key.reduced + bool(key.inner))
         self.strides = [args.ints(key.outer + key.reduced) for _ in key.operands]
+        if key.like:  # one offset serves them all
+            self.strides = [self.strides[k] for k in key.like]
         self.inner_stride = [None if how in ("u", "z") else args.int() for _, how in key.operands]
         self.lane_steps: dict[tuple[int, int], ir.Value] = {}
         self.places = [each for each in (*key.instrs, *key.sinks) if each[0] in ("gather", "scatter")]
@@ -196,6 +207,8 @@ class Body:
             value = masked_load(e, e.at(self.pointers[operand], offset, kind), kind, lanes, there)
             return pointwise.from_memory(e, value, code)
         few = self.key.few if lanes > 1 else 0
+        if how == "r" and lanes > 1 and not few and code in SPACED:
+            return self._backwards(operand, offset, lanes)
         if few and (
             few < lanes or how not in ("u", "z")
         ):  # number by number; the last one again in lanes that are left
@@ -205,6 +218,16 @@ class Body:
         if how.isdigit() and code in SPACED:
             return self._spaced(operand, offset, lanes, int(how))
         return self.collect(operand, [self.lane_offset(operand, offset, lane) for lane in range(lanes)])
+
+    def _backwards(self, operand: int, offset: ir.Value, lanes: int) -> ir.Value:
+        """A vector that ends where the offset says, turned round."""
+        e, kind = self.e, pointwise.memory_type(self.key.operands[operand][0])
+        place = e.at(self.pointers[operand], e.b.sub(offset, e.int(lanes - 1)), kind)
+        if self.count is None:
+            vector = e.load(place, 0, kind, lanes)
+        else:
+            vector = masked_load(e, place, kind, lanes, turned_round(e, lane_mask(e, self.count, kind, lanes)))
+        return pointwise.from_memory(e, turned_round(e, vector), self.key.operands[operand][0])
 
     def _spaced(self, operand: int, offset: ir.Value, lanes: int, step: int) -> ir.Value:
         """A vector of every second entry, or third, …: registers are read from its first entry to its last, and
@@ -331,6 +354,10 @@ class Body:
         if lanes == 1 or (how == "u" and self.key.few in (0, lanes)):
             store(self.e, value, self.pointers[operand], offset, code)
             return
+        if how == "r" and not self.key.few and code in SPACED:
+            first = self.e.b.sub(offset, self.e.int(lanes - 1))
+            store(self.e, turned_round(self.e, value), self.pointers[operand], first, code)
+            return
         for lane in range(self.key.few or lanes):
             single = self.e.b.extract_element(value, ir.Constant(INT32, lane))
             store(self.e, single, self.pointers[operand], self.lane_offset(operand, offset, lane), code)
@@ -347,6 +374,9 @@ class Body:
                 moves = self.key.operands[operand][1] != "z"
                 if lanes == 1 or (sink in self.shifts and moves):
                     at = e.b.add(offset, self.shifts[sink] if sink in self.shifts else self.shift(sink, values))
+                    if lanes > 1 and self.key.few:
+                        self._pay_few(operand, at, values[x])
+                        continue
                     self.write(operand, at, self.plus(code, self.read(operand, at, lanes), values[x]), lanes)
                     continue
                 for lane, at in enumerate(self.lanes_at(sink, offsets, lanes, {})):  # two may pay the same entry
@@ -360,6 +390,17 @@ class Body:
                 self.write(operand, offset, self.plus(code, there, values[x]), lanes)
             else:
                 self.write(operand, offset, values[x], lanes)
+
+    def _pay_few(self, operand: int, offset: ir.Value, values: ir.Value) -> None:
+        """Number by number: the next row may be paid to the same place, and what was stored in parts is not there yet
+        for who reads several at once."""
+        code = self.key.operands[operand][0]
+        for lane in range(self.key.few):
+            at, single = (
+                self.lane_offset(operand, offset, lane),
+                self.e.b.extract_element(values, ir.Constant(INT32, lane)),
+            )
+            self.write(operand, at, self.plus(code, self.read(operand, at, 1), single), 1)
 
     def _hold_true(self, operand: int, at: ir.Value, condition: ir.Value) -> None:
         """Write a condition if it holds, else somewhere else: so none waits for the one before it."""

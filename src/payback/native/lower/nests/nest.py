@@ -27,8 +27,8 @@ class Nest(NamedTuple):
              ("load", operand), ("arg", code, k), ("lit", code, number), ("cast", from, to, x),
              ("gather", operand, ways, index, …), or (row, code of its operands, operand, …); ways: how each index moves
              the operand, 0: by one, k: by the k-th of the strides of indices
-    operands (code, how it moves along the inner axis: "u" by one, "z" not at all, "2" to "4" by so many, "s" by any
-             stride)
+    operands (code, how it moves along the inner axis: "u" by one, "r" by one backwards, "z" not at all, "2" to "4" by
+             so many, "s" by any stride)
     sinks    ("store", operand, x), ("plus", operand, x): added to what is there,
              ("scatter", operand, x, ways, index, …),
              ("sum" | "max" | "min", operand, x, finish): finish ("div", k) or ()
@@ -54,6 +54,8 @@ class Nest(NamedTuple):
     together: bool = False  # whether rows are summed as many at a time as a vector has lanes
     single: bool = False  # whether a row that is summed is one vector at most
     by_rows: bool = False  # whether sums of columns go on row by row, as memory has them
+    onward: bool = False  # whether the sums of short rows go on from one row to the next
+    like: tuple[int, ...] = ()  # of each operand the first one that all loops move as they do it
     ahead: int = 0  # lines of other memory that are fetched beside each vector: for who comes next
 
     @property

@@ -11,22 +11,21 @@ from functools import partial
 from typing import Any
 
 from payback.native import ir
-from payback.native.codegen.emit import INT32, constant
 from payback.native.lower import pointwise
 from payback.native.lower.across import across_together
 from payback.native.lower.kernel import fold
-from payback.native.lower.nests.body import Body
 from payback.native.lower.nests.stages import AT_ONCE, VECTORS
+from payback.native.lower.nests.totals import Totals
 from payback.native.lower.products.blocked.place import lane_mask
 from payback.native.lower.products.blocked.tile import registers
 from payback.native.vector_math import FORMULAS
 
-ROW_CHUNK, COLUMN_CHUNK = 4096, 512
+ROW_CHUNK, COLUMN_CHUNK, SHORT_ROWS = 4096, 512, 1024  # entries of a row, of a column, and of several short rows
 LIGHT, LONG = 6, 40  # a body of so few operations is repeated for several accumulators, and one of so many seldom
 ABREAST = 512  # columns whose sums lie in the first cache, beside the rows that are added to them
 
 
-class Reductions(Body):
+class Reductions(Totals):
     """Loops around the body that sum rows or columns."""
 
     def _outer(self, axis: int, end: int, offsets: list[ir.Value], body: Callable[[list[ir.Value]], None]) -> None:
@@ -45,87 +44,11 @@ class Reductions(Body):
             return
         self._outer(0, self.key.outer, offsets, self._columns if self.key.inner == "k" else self._row)
 
-    def code(self, sink: tuple[Any, ...]) -> str:
-        return self.key.codes[sink[2]]
-
-    def unit(self, sink: tuple[Any, ...], kind: ir.Type) -> ir.Constant:
-        """What a reduction starts from; −0 + x is x for every x."""
-        name, code = sink[0], self.code(sink)
-        if name == "sum":
-            return constant(kind, (0.0 if self.key.empty else -0.0) if code[0] == "f" else 0)
-        if code[0] == "f":
-            return constant(kind, float("-inf") if name == "max" else float("inf"))
-        if code == "b1":
-            return constant(kind, 0 if name == "max" else 1)
-        bits = 8 * int(code[1:])
-        low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if code[0] == "i" else (0, 2**bits - 1)
-        return constant(kind, low if name == "max" else high)
-
-    def joined(self, sink: tuple[Any, ...], code: str, a: ir.Value, b: ir.Value) -> ir.Value:
-        if sink[0] == "sum":
-            return self.e.b.fadd(a, b) if code[0] == "f" else self.e.b.add(a, b)
-        return pointwise.extreme(self.e, code, a, b, "maximum" if sink[0] == "max" else "minimum")
-
-    def wide(self, sink: tuple[Any, ...]) -> str:
-        """What totals are kept in."""
-        code = self.code(sink)
-        return "f8" if sink[0] == "sum" and code[0] == "f" else code
-
-    def _open(self, lanes: int, count: int) -> None:
-        """Totals at their start, for `count` vectors of columns."""
-        for sink in self.reductions:
-            kind = pointwise.register_type(self.wide(sink), lanes)
-            for column in range(count):
-                slot = (sink, lanes, column)
-                if slot not in self.totals:
-                    with self.e.b.goto_entry_block():
-                        self.totals[slot] = self.e.b.alloca(kind)
-                self.e.b.store(self.unit(sink, kind), self.totals[slot])
-
-    def _flush(self, sink: tuple[Any, ...], lanes: int, column: int, part: ir.Value) -> None:
-        b, slot = self.e.b, self.totals[sink, lanes, column]
-        code = self.wide(sink)
-        if code != self.code(sink):
-            part = b.fpext(part, pointwise.register_type(code, lanes)) if self.code(sink) != "f8" else part
-        kind = pointwise.register_type(code, lanes)
-        b.store(self.joined(sink, code, b.load(slot, typ=kind), part), slot)
-
-    def _close(self, offsets: list[ir.Value], lanes: int, count: int) -> None:
-        """Totals to their places."""
-        for sink in self.reductions:
-            kind = pointwise.register_type(self.wide(sink), lanes)
-            for column in range(count):
-                value = self.e.b.load(self.totals[sink, lanes, column], typ=kind)
-                at = self.along(offsets, self.e.int(column * lanes)) if column else offsets
-                self._end(sink, value, at, lanes)
-
-    def _end(self, sink: tuple[Any, ...], total: ir.Value, offsets: list[ir.Value], lanes: int) -> None:
-        """A total to its place."""
-        code = self.code(sink)
-        if self.wide(sink) != code:
-            total = self.e.b.fptrunc(total, pointwise.register_type(code, lanes))
-        if sink[3]:
-            factor = self.e.splat(self.factor(sink[3][1], code), lanes)
-            total = pointwise.emit(self.e, "div", "f4" if code == "f2" else code, [total, factor])
-        self.write(sink[1], offsets[sink[1]], total, lanes)
-
-    def _chunks(self, n: ir.Value, size: int, body: Callable[[ir.Value, ir.Value], None]) -> None:
+    def _chunks(self, n: ir.Value, size: Any, body: Callable[[ir.Value, ir.Value], None]) -> None:
         b = self.e.b
         with self.e.loop(0, n, size) as start:
-            end = b.add(start, self.e.int(size))
+            end = b.add(start, self.e.int(size) if isinstance(size, int) else size)
             body(start, b.select(b.icmp_signed("<", end, n), end, n))
-
-    def _parts_of(self, parts: list[ir.Value], accumulators: list[ir.Value]) -> list[ir.Value]:
-        return [
-            self.joined(sink, self.code(sink), acc, part)
-            for sink, acc, part in zip(self.reductions, accumulators, parts, strict=True)
-        ]
-
-    def _parts(self, values: list[ir.Value], accumulators: list[ir.Value]) -> list[ir.Value]:
-        return self._parts_of([values[sink[2]] for sink in self.reductions], accumulators)
-
-    def _units(self, lanes: int) -> list[ir.Value]:
-        return [self.unit(sink, pointwise.register_type(self.code(sink), lanes)) for sink in self.reductions]
 
     def _row(self, offsets: list[ir.Value]) -> None:
         """The inner axis is reduced (or there is none but reduced axes of extent 1)."""
@@ -144,8 +67,29 @@ class Reductions(Body):
                 return
             self._chunks(self.extents[-1], ROW_CHUNK, lambda start, end: self._row_part(offsets, start, end))
 
-        self._outer(key.outer, key.outer + key.reduced, offsets, row)
+        loops = key.outer + key.reduced
+        self._outer(key.outer, loops - key.onward, offsets, self._rows_onward if key.onward else row)
         self._close(offsets, 1, 1)
+
+    def _rows_onward(self, offsets: list[ir.Value]) -> None:
+        """Short rows: sums by lanes go on from one row to the next, until they have a chunk's entries."""
+        key, e, b = self.key, self.e, self.e.b
+        last, n = key.outer + key.reduced - 1, self.extents[-1]
+        with b.goto_entry_block():
+            together = b.udiv(e.int(SHORT_ROWS), n)
+
+        def row(r: ir.Value, vectors: list[ir.Value]) -> list[ir.Value]:
+            here = self.moved(offsets, last, r)
+            self.hold(1, here)
+            self.hold(key.lanes, here)
+            return self._row_vectors(here, e.int(0), n, vectors)[1]
+
+        def rows(start: ir.Value, end: ir.Value) -> None:
+            vectors = fold(e, start, end, 1, self._units(key.lanes), row)
+            for sink, vector in zip(self.reductions, vectors, strict=True):
+                self._flush(sink, 1, 0, self._across(sink, vector))
+
+        self._chunks(self.extents[last], together, rows)
 
     def _row_part(self, offsets: list[ir.Value], start: ir.Value, end: ir.Value) -> None:
         e, lanes, many = self.e, self.key.lanes, len(self.reductions)
@@ -184,11 +128,14 @@ class Reductions(Body):
 
         return body
 
-    def _row_vectors(self, offsets: list[ir.Value], start: ir.Value, end: ir.Value) -> tuple[ir.Value, list[ir.Value]]:
-        """A row's sums by lanes; and where they end: at the last whole vector, or with the row where that is masked."""
+    def _row_vectors(
+        self, offsets: list[ir.Value], start: ir.Value, end: ir.Value, before: list[ir.Value] | None = None
+    ) -> tuple[ir.Value, list[ir.Value]]:
+        """A row's sums by lanes, and those of rows before it; and where they end: at the last whole vector, or with the
+        row where that is masked."""
         e, b, lanes, many = self.e, self.e.b, self.key.lanes, len(self.reductions)
-        copies = 1 if len(self.key.instrs) > LIGHT else 4
-        vectors, body = self._units(lanes), self._row_body(offsets, lanes)
+        copies = 1 if before is not None or len(self.key.instrs) > LIGHT else 4
+        vectors, body = before or self._units(lanes), self._row_body(offsets, lanes)
         if self.key.single:
             return start, self._rest(offsets, start, end, vectors)
         if copies > 1:
@@ -307,17 +254,6 @@ class Reductions(Body):
             made.append(self.joined(sink, code, total, e.b.select(there, values[sink[2]], unit)))
         self.count = None
         return made
-
-    def _across(self, sink: tuple[Any, ...], vector: ir.Value) -> ir.Value:
-        """A vector's lanes joined, halves first."""
-        b, width = self.e.b, vector.type.count
-        undefined = ir.Constant(vector.type, ir.Undefined)
-        while width > 1:
-            width //= 2
-            lanes = [min(lane + width, vector.type.count - 1) for lane in range(vector.type.count)]
-            mask = ir.Constant(ir.VectorType(INT32, vector.type.count), lanes)
-            vector = self.joined(sink, self.code(sink), vector, b.shuffle_vector(vector, undefined, mask))
-        return b.extract_element(vector, ir.Constant(INT32, 0))
 
     def _columns(self, offsets: list[ir.Value]) -> None:
         """The inner axis is kept: several vectors of columns at a time go down the reduced axes."""

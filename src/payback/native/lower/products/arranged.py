@@ -21,9 +21,9 @@ from payback.native.planning.layout import Buffer, View
 CALL = 30.0  # a product's call
 FMA = 0.03  # a multiplication and addition in a product; of `IN_LOOPS` in loops by vectors, of `ALONE` one by one
 IN_LOOPS, ALONE = 0.25, 1.0
-STORE = 4  # multiplications that reading and storing a partial sum costs
-TURN, PACK = 0.3, 2.0  # an entry of B whose columns are runs, or none of whose axes is one; of C, if no row is a run
-COPY, RUN, AGAIN = 0.2, 2.5, 200.0  # an entry that is copied, a run of such entries, and a kernel more
+STORE = 8  # multiplications that reading and storing a partial sum costs
+TURN, PACK = 0.15, 2.0  # an entry of B whose columns are runs, or none of whose axes is one; of C, if no row is a run
+COPY, RUN, AGAIN = 0.05, 1.6, 200.0  # an entry that is copied, a run of such entries, and a kernel more
 PAY = 0.4  # an entry that is stored, and then added to what windows are paid
 
 Spec = tuple[str, str, str]
@@ -69,8 +69,8 @@ def price_of_loops(extents: list[int], moves: list[list[int]], tags: str) -> flo
 
 def arranged(
     spec: Spec, a: View, b: View, target: layout.Shape, shape_of: Callable[..., Any]
-) -> tuple[Spec, tuple[bool, bool]]:
-    """The letters of both operands in an order in which they are worth copying, and which of them are to be.
+) -> tuple[float, Spec, tuple[bool, bool]]:
+    """The price; the letters of both operands in an order in which they are worth copying, and which of them are to be.
 
     target: the result's shape, which will be contiguous.
     """
@@ -80,14 +80,14 @@ def arranged(
 @lru_cache(1 << 12)
 def _arranged(
     spec: Spec, of_a: _Form, of_b: _Form, target: layout.Shape, shape_of: Callable[..., Any]
-) -> tuple[Spec, tuple[bool, bool]]:
+) -> tuple[float, Spec, tuple[bool, bool]]:
     """By shapes and strides: equal layers ask for the same again and again."""
     left, right, out = spec
     nowhere = Buffer("arena", np.dtype(np.uint8), 0)
     a, b = (View(nowhere, 0, *form) for form in (of_a, of_b))
     best, found = price_of(shape_of(spec, *_forms(a, b), (target, layout.contiguous(target)))), (spec, (False, False))
     if best < 4 * AGAIN:
-        return found
+        return best, *found
     summed = [x for x in left if x not in out]
     for copied in ((True, False), (False, True), (True, True)):
         ks = summed if not copied[0] or copied[1] else [x for x in right if x not in out]
@@ -109,7 +109,7 @@ def _arranged(
             cost += price_of(shape_of(new, *_forms(*views), (target, layout.contiguous(target))))
             if cost < 0.8 * best:
                 best, found = cost, (new, copied)
-    return found
+    return best, *found
 
 
 def _price_of_copy(view: View) -> float:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
+from itertools import product
 from math import prod
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -323,12 +325,7 @@ def lower_contract(planner: Any, node: Node) -> bool:
     if code in MATRICES and _paid(planner, node, spec, a, b, text):
         return True
     if code in MATRICES:
-        spec, copied = arranged(spec, a, b, node.aval.shape, shape_of)
-        if any(copied):
-            a, b = (
-                planner.copy(layout.transposed(view, tuple(map(old.index, new))), node.aval.dtype) if again else view
-                for view, old, new, again in zip((a, b), node.params["spec"], spec, copied, strict=False)
-            )
+        spec, a, b = _arranged(planner, node, a, b)
     tiny = is_tiny(planner, flops_of(spec, a.shape, b.shape))
     fuse = not tiny and _may_follow(node.aval.dtype, spec, node.aval.shape, (a.shape, a.strides), (b.shape, b.strides))
     fused = planner.followers(node, LONGEST) if fuse else []
@@ -344,6 +341,21 @@ def lower_contract(planner: Any, node: Node) -> bool:
         )  # fmt: skip
     planner.commands += [*first, command]
     return True
+
+
+def _arranged(planner: Any, node: Node, a: View, b: View) -> tuple[Spec, View, View]:
+    """The operands as they are, as they were copied for another product, or copied so that this one is quick."""
+    old, aval = node.params["spec"], node.aval
+    known = [[view, *planner.rearranged.get(arg, ())] for view, arg in zip((a, b), node.args, strict=True)]
+    ways = [(*arranged(old, *views, aval.shape, shape_of), views) for views in product(*known)]
+    _, spec, copied, (a, b) = min(ways, key=itemgetter(0))
+    made = []
+    for view, arg, before, now, again in zip((a, b), node.args, old, spec, copied, strict=False):
+        if again:
+            view = planner.copy(layout.transposed(view, tuple(map(before.index, now))), aval.dtype)
+            planner.rearranged.setdefault(arg, []).append(layout.transposed(view, tuple(map(now.index, before))))
+        made.append(view)
+    return spec, *made
 
 
 def _paid(planner: Any, node: Node, spec: Spec, a: View, b: View, text: str) -> bool:
