@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from payback.errors import InputError
 from payback.tabular import dialect
 from payback.tabular.cells import counted, quoted
 from payback.tabular.column import Column
-from payback.tabular.kinds import NUL, column_from_cells
+from payback.tabular.kinds import NUL, column_from_cells, with_missing
 from payback.tabular.source import check_text, read_text
 from payback.tabular.split import split_text
 from payback.tabular.table import Table, listed, nearest
@@ -24,6 +24,7 @@ def read_csv(
     decimal: str | None = None,
     header: bool | None = None,
     kinds: Mapping[str, str] | None = None,
+    missing: Collection[str] = (),
     told: Callable[[float], object] | None = None,
 ) -> Table:
     r"""Read a CSV file (also .csv.gz; UTF-8, or UTF-16 with a byte-order mark) into a `Table`.
@@ -35,7 +36,8 @@ def read_csv(
     header: whether the first line names the columns; recognized.  Without names they are x1, x2, …, and this is said.
     kinds: overrules the recognized kind of a column: {"zip": "categorical"}; "numeric", "categorical" or "identifier".
     told: called now and then with the share that is done, 0 to 1.
-    Missing cells are: nothing, ?, -, --, ., NA, N/A, n.a., NaN, null, None, NaT, #N/A, #NA, <NA>, in any usual case.
+    Missing cells are: nothing, ?, -, --, ., NA, N/A, n.a., NaN, null, None, NaT, #N/A, #NA, <NA>, in any usual case,
+    and those of `missing`: texts, or numbers such as "-999", which is -999.0 too.
 
     Raises InputError: file missing, empty, not text; rows of different length; a quote that is not closed; names twice.
 
@@ -49,7 +51,7 @@ def read_csv(
     """
     source = os.fspath(path)
     return table_from_text(read_text(path), source, delimiter=delimiter, decimal=decimal, header=header, kinds=kinds,
-                           told=told)  # fmt: skip
+                           missing=missing, told=told)  # fmt: skip
 
 
 def table_from_text(
@@ -60,6 +62,7 @@ def table_from_text(
     decimal: str | None = None,
     header: bool | None = None,
     kinds: Mapping[str, str] | None = None,
+    missing: Collection[str] = (),
     told: Callable[[float], object] | None = None,
 ) -> Table:
     r"""The same for the text of a CSV file; errors call it `source`.
@@ -98,9 +101,16 @@ def table_from_text(
 
     kinds = _check_kinds(kinds, names, source)
     made: list[Column] = []
+    gone = 0
     for name, texts in zip(names, columns, strict=True):
         told(_SPLITTING + (1 - _SPLITTING) * len(made) / len(names))
-        made.append(column_from_cells(name, texts, mark, kinds.get(name), sure=decimal is not None))
+        column = column_from_cells(name, texts, mark, kind := kinds.get(name), sure=decimal is not None)
+        if missing:
+            column = with_missing(before := column, missing, kind, sure=decimal is not None)
+            gone += int(column.missing.sum() - before.missing.sum())
+        made.append(column)
+    if missing:
+        notes.append(f"{counted(gone, 'cell')} with {listed(missing)} taken as missing")
     return Table(tuple(made), len(lines), source, tuple(notes), lines)
 
 
