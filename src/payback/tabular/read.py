@@ -78,7 +78,10 @@ def table_from_text(
     if delimiter is not None:
         delimiter = dialect.check_delimiter(delimiter)
     delimiter = delimiter or named or dialect.find_delimiter(text)
-    rows = split_text(text, delimiter, source, lambda share: told(_SPLITTING * share))
+    given = [text]
+    del text  # so that it can go as soon as it is split
+    rows = split_text(given.pop(), delimiter, source, lambda share: told(_SPLITTING * share))
+    columns = rows.columns
 
     mark = decimal or dialect.find_decimal(list(zip(*(rows.sample[1:] or rows.sample), strict=True)))
     notes = []
@@ -87,11 +90,13 @@ def table_from_text(
         if len(rows.lines) == 1:
             what = f"{quoted(source, 1000)} has {counted(len(names), 'column name')} but no rows of data"
             raise InputError(what, why="the first line is taken for the names", fix="add rows below it")
-        columns, lines = [column.split(NUL, 1)[1] for column in rows.columns], rows.lines[1:]
+        for j, column in enumerate(columns):
+            columns[j] = column.split(NUL, 1)[1]
+        lines = rows.lines[1:]
         if unnamed:
             notes.append(f"{counted(len(unnamed), 'column')} without a name: called {listed(unnamed, 3)}")
     else:
-        names, columns, lines = [f"x{j}" for j in range(1, len(rows.columns) + 1)], rows.columns, rows.lines
+        names, lines = [f"x{j}" for j in range(1, len(columns) + 1)], rows.lines
         if header is None:
             notes.append(f"the first line holds data, not names: the columns are called x1 … x{len(names)}")
     if mark == ",":
@@ -102,8 +107,9 @@ def table_from_text(
     kinds = _check_kinds(kinds, names, source)
     made: list[Column] = []
     gone = 0
-    for name, texts in zip(names, columns, strict=True):
-        told(_SPLITTING + (1 - _SPLITTING) * len(made) / len(names))
+    for j, name in enumerate(names):
+        told(_SPLITTING + (1 - _SPLITTING) * j / len(names))
+        texts, columns[j] = columns[j], ""
         column = column_from_cells(name, texts, mark, kind := kinds.get(name), sure=decimal is not None)
         if missing:
             column = with_missing(before := column, missing, kind, sure=decimal is not None)
