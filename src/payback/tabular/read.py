@@ -90,8 +90,8 @@ def table_from_text(
         if len(rows.lines) == 1:
             what = f"{quoted(source, 1000)} has {counted(len(names), 'column name')} but no rows of data"
             raise InputError(what, why="the first line is taken for the names", fix="add rows below it")
-        for j, column in enumerate(columns):
-            columns[j] = column.split(NUL, 1)[1]
+        for j, cells in enumerate(columns):
+            columns[j] = cells.split(NUL, 1)[1]
         lines = rows.lines[1:]
         if unnamed:
             notes.append(f"{counted(len(unnamed), 'column')} without a name: called {listed(unnamed, 3)}")
