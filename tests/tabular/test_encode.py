@@ -194,11 +194,24 @@ def test_more_categories_than_can_be_learned(table):
     rows = [f"{i % 200},n{i % 400},c{i % 300},k{i % 30}" for i in range(n)]
     toys = table("a,name,county,kind\n" + "\n".join(rows))
     encoder = Encoder.fit(toys, ["a", "name", "county", "kind"])
-    assert encoder.left_out == (
-        ("name", "400 categories in 600 training rows: nearly every row has its own"),
-        ("county", "300 categories are more than 256: group the rare ones"),
-    )
-    assert len(encoder.feature_names_out) == 31
+    assert encoder.left_out == (("name", "400 categories in 600 training rows: nearly every row has its own"),)
+    assert encoder.grouped == ["county"]
+    assert len(encoder.feature_names_out) == 31 + 256
+
+
+def test_the_rarest_of_many_categories_are_one_and_so_are_unseen_ones(table):
+    many = [f"c{i}" for i in range(300) for _ in range(3 + i % 7)]
+    encoder = Encoder.fit(table("county,b\n" + "".join(f"{text},{k % 5}\n" for k, text in enumerate(many))), ["county"])
+    (plan,) = encoder.plans
+    counts = {text: many.count(text) for text in many}
+    rarest = max(counts[text] for text in set(many) - set(plan.categories))
+    assert len(plan.categories) == 255
+    assert min(counts[text] for text in plan.categories) >= rarest
+    one = next(text for text in many if text not in plan.categories)
+    coded = encoder.transform(table(f"county,b\n{one},1\nnew,1\n{plan.categories[7]},1\n"))
+    assert encoder.feature_names_out[-1] == "county is another"
+    assert np.argwhere(coded).tolist() == [[0, 255], [1, 255], [2, 7]]
+    assert Encoder.from_dict(json.loads(json.dumps(encoder.to_dict()))) == encoder
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from payback.cli.terminal import Output
 from payback.errors import InputError
 from payback.tabular import Encoder, Table, read_csv, table_from_text
 from payback.tabular.cells import counted
+from payback.tabular.plans import MAX_CATEGORIES
 from payback.tabular.source import MAX_BYTES, text_of
 from payback.tabular.table import listed as names_listed
 
@@ -86,6 +87,7 @@ def tell_columns(out: Output, table: Table, targets: Sequence[str], encoder: Enc
     """A row a column: kind, missing cells, values, and what it is used for."""
     reasons, skewed = dict(encoder.left_out), encoder.with_logarithms
     role = dict.fromkeys(targets, "target") | dict.fromkeys(skewed, "skewed: its logarithm is a column too")
+    role |= dict.fromkeys(encoder.grouped, f"all but the {MAX_CATEGORIES - 1} most frequent are one")
     role |= {name: f"left out: {why}" for name, why in reasons.items()}
     if len(table.columns) <= MANY_COLUMNS:
         with out.waiting("looking at its columns") as told:
@@ -118,6 +120,9 @@ def tell_columns(out: Output, table: Table, targets: Sequence[str], encoder: Enc
             out.line(f"  and {len(reasons) - 10} more left out")
         if skewed:
             out.line(f"  {counted(len(skewed), 'skewed column')} with the logarithm too: {names_listed(skewed)}")
+        if encoder.grouped:
+            most = MAX_CATEGORIES - 1
+            out.line(f"  all but the {most} most frequent categories are one in {names_listed(encoder.grouped)}")
     missing = sum(int(c.missing.sum()) for c in table.columns)
     if missing:
         out.line(f"  {counted(missing, 'missing cell')}")

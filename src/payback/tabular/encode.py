@@ -12,7 +12,16 @@ from payback.errors import InputError, ModelFileError
 from payback.tabular import record
 from payback.tabular.cells import quoted
 from payback.tabular.coerce import FloatArray, rows_of
-from payback.tabular.plans import PLANS, NumericPlan, Plan, SkewedPlan, Unseen, UselessColumnError, fit_plan
+from payback.tabular.plans import (
+    PLANS,
+    CategoricalPlan,
+    NumericPlan,
+    Plan,
+    SkewedPlan,
+    Unseen,
+    UselessColumnError,
+    fit_plan,
+)
 from payback.tabular.table import Table, listed
 
 
@@ -44,7 +53,8 @@ class Encoder:
         """An encoder for these columns, from these training rows (indices, a mask, a slice; None: all).
 
         Standardization, categories and the replacement of missing values look at the training rows only.  Left out,
-        with the reason: identifiers, empty and constant columns, more than 256 categories, or nearly one for each row.
+        with the reason: identifiers, empty and constant columns, nearly as many categories as rows.  Of more than 256
+        categories the rarest are one.
         logarithms: whether numbers that mostly differ by factors (skewness above 2.5) are given with their logarithms.
         Raises InputError: no such column, a name twice, text in a numeric column, no rows, nothing left to learn from.
         """
@@ -78,6 +88,11 @@ class Encoder:
     def feature_names_out(self) -> list[str]:
         """The names of the d outputs."""
         return [name for plan in self.plans for name in plan.outputs]
+
+    @property
+    def grouped(self) -> list[str]:
+        """The columns of which the rarest categories are one."""
+        return [plan.name for plan in self.plans if isinstance(plan, CategoricalPlan) and plan.others]
 
     @property
     def with_logarithms(self) -> list[str]:

@@ -165,19 +165,22 @@ class DatePlan:
 @dataclass(frozen=True)
 class CategoricalPlan:
     """One output per category of the training rows, 1 where the cell is it.  A missing cell is a category of its own if
-    it occurred in training; else it is all zeros, as is an unseen category when that was asked for."""
+    it occurred in training; else it is all zeros, as is an unseen category when that was asked for.
+    others: whether there is an output for all other categories, rare ones of training and unseen ones alike."""
 
     kind: ClassVar[str] = "categorical"
     name: str
     categories: tuple[str, ...]
     has_missing: bool
+    others: bool = False
 
     def __post_init__(self) -> None:
         _check(len(set(self.categories)) == len(self.categories) > 0, "categories named once")
 
     @property
     def outputs(self) -> list[str]:
-        return [f"{self.name}={text}" for text in self.categories] + [f"{self.name} is missing"] * self.has_missing
+        texts = [f"{self.name}={text}" for text in self.categories] + [f"{self.name} is another"] * self.others
+        return texts + [f"{self.name} is missing"] * self.has_missing
 
     def write(self, table: Table, rows: Rows, out: FloatArray, unseen: Unseen, notes: list[str]) -> None:
         column = table.column(self.name)
@@ -186,6 +189,8 @@ class CategoricalPlan:
         position = dict.fromkeys(labels, -1) | category_positions(labels, self.categories, column.mark)
         target = np.array([position[text] for text in labels] + [-1])[codes]
         missing = _missing(self, np.where(codes < 0, np.nan, 0.0), out, notes)
+        if self.others:
+            target[(target < 0) & ~missing] = len(self.categories)
         unknown = np.flatnonzero((target < 0) & ~missing)
         if len(unknown) and unseen == "error":
             raise UnseenError(
@@ -277,8 +282,10 @@ def _fit_categories(column: Column, rows: Rows, has_missing: bool) -> Categorica
     if too_many_categories(len(seen), present):
         many = f"{counted(len(seen), 'category')} in {counted(present, 'training row')}"
         raise UselessColumnError(f"{many}: nearly every row has its own")
-    if len(seen) > MAX_CATEGORIES:
-        raise UselessColumnError(f"{len(seen):,} categories are more than {MAX_CATEGORIES}: group the rare ones")
+    if len(seen) > MAX_CATEGORIES:  # the rarest are one
+        counts = np.bincount(codes[rows][codes[rows] >= 0], minlength=len(labels))
+        kept = sorted((-int(counts[code]), labels[code]) for code in seen.tolist())[: MAX_CATEGORIES - 1]
+        return CategoricalPlan(column.name, in_order([text for _, text in kept], column.mark), has_missing, True)
     if len(seen) == 1 and not has_missing:
         raise UselessColumnError("it is constant in the training rows")
     return CategoricalPlan(column.name, in_order([labels[code] for code in seen], column.mark), has_missing)
