@@ -22,7 +22,6 @@ _NUMPY = "write `import numpy as np`: payback differentiates NumPy itself"
 _RATE = "give the optimizer a schedule as its rate: pb.optim.Adam(pb.optim.Cosine(1e-2))"
 _LAYER = "write it as a layer of your own: a class of pb.nn.Module whose `__call__` is written in NumPy"
 _NORM = "pb.nn.LayerNorm(size), which is of each sample alone: modules keep no statistics of batches"
-_MANY = "pb.vmap(f)"
 _KEYS = "make a key with pb.random.key(0), and write "
 
 # By module: what is missing, by its name there or elsewhere, and what to write.
@@ -36,37 +35,25 @@ INSTEAD: dict[str, dict[str, str]] = {
         "multigrad": "pb.grad(f, argnums=(0, 1))",
         "grad_and_aux": "pb.grad(f, has_aux=True)",
         "GradientTape": "pb.variable and `y.backward()`, or pb.grad(f)",
-        "jacrev": "pb.jacobian(f)",
-        "jacfwd": "pb.jacobian(f)",
-        "make_jvp": "pb.jvp(f, (x,), (v,))",
-        "linearize": "pb.jvp(f, (x,), (v,))",
+        **dict.fromkeys(("jacrev", "jacfwd"), "pb.jacobian(f)"),
+        **dict.fromkeys(("make_jvp", "linearize"), "pb.jvp(f, (x,), (v,))"),
         "make_vjp": "pb.vjp(f, x)",
-        "hessian_vector_product": "pb.hvp(f, x, v)",
-        "make_hvp": "pb.hvp(f, x, v)",
-        "pmap": _MANY,
-        "vectorize": _MANY,
+        **dict.fromkeys(("hessian_vector_product", "make_hvp"), "pb.hvp(f, x, v)"),
+        **dict.fromkeys(("pmap", "vectorize"), "pb.vmap(f)"),
         "checkpoint": "pb.remat(f)",
-        "custom_vjp": "pb.custom_gradient(f)",
-        "custom_jvp": "pb.custom_gradient(f)",
-        "primitive": "pb.custom_gradient(f)",
-        "defvjp": "pb.custom_gradient(f)",
+        **dict.fromkeys(("custom_vjp", "custom_jvp", "primitive", "defvjp"), "pb.custom_gradient(f)"),
         "lax": "pb.scan, pb.cond and pb.while_loop",
         "fori_loop": "pb.scan(f, carry, np.arange(n)), or a `for` in Python",
         "switch": "pb.cond, or np.select",
-        "rootfinder": "pb.root(f, x0)",
-        "custom_root": "pb.root(f, x0)",
-        "no_grad": "pb.stop_gradient(x)",
-        "detach": "pb.stop_gradient(x)",
+        **dict.fromkeys(("rootfinder", "custom_root"), "pb.root(f, x0)"),
+        **dict.fromkeys(("no_grad", "detach"), "pb.stop_gradient(x)"),
         "Variable": "pb.variable(x)",
         "Tensor": "pb.variable(x)",
         "tensor": "pb.variable(x), or np.array where nothing is differentiated by it",
-        "SX": "pb.grad of a Python function: nothing is symbolic here",
-        "MX": "pb.grad of a Python function: nothing is symbolic here",
+        **dict.fromkeys(("SX", "MX"), "pb.grad of a Python function: nothing is symbolic here"),
         "test_util": "pb.check_grads(f, x)",
         "gradcheck": "pb.check_grads(f, x)",
-        "numpy": _NUMPY,
-        "np": _NUMPY,
-        "jnp": _NUMPY,
+        **dict.fromkeys(("numpy", "np", "jnp"), _NUMPY),
         "scipy": "write `import scipy`: payback differentiates SciPy's functions themselves",
         **dict.fromkeys(("data", "utils", "DataLoader"), _ARRAYS),
         **dict.fromkeys(("Module", "Linear", "MLP", "Sequential"), _NETS),
@@ -75,6 +62,8 @@ INSTEAD: dict[str, dict[str, str]] = {
         "save": "run.save(folder) of what pb.fit returned, and then pb.load(folder)",
         "manual_seed": "pb.fit(…, seed=0), and pb.random.key(0) for numbers of your own",
         "set_num_threads": "pb.set_threads(2)",
+        "EarlyStopping": "pb.fit(…, validation=0.1, patience=10), or a callback that returns True",
+        "ModelCheckpoint": "pb.fit(…, record=folder), and resume=folder to go on",
         "optimize": "pb.minimize(f, x0, step=0.1), or scipy.optimize.minimize(f, x0, jac=pb.grad(f))",
     },
     "payback.nn": {
@@ -114,10 +103,9 @@ INSTEAD: dict[str, dict[str, str]] = {
         "one_hot": "np.eye(classes)[y]; pb.nn.cross_entropy takes the numbers of classes themselves",
         "log_sigmoid": "-pb.nn.softplus(-x)",
         **dict.fromkeys(("hard_tanh", "relu6"), "np.clip(x, low, high)"),
-        "MultiheadAttention": _LAYER,
+        **dict.fromkeys(("MultiheadAttention", "MultiHeadAttention"), _LAYER),
         **dict.fromkeys(("BatchNormalization", "BatchNorm1d", "BatchNorm2d", "BatchNorm", "LayerNormalization"), _NORM),
-        "LSTM": f"{_LAYER} with pb.scan",
-        "RNN": f"{_LAYER} with pb.scan",
+        **dict.fromkeys(("LSTM", "RNN", "GRU"), f"{_LAYER} with pb.scan"),
         **{name: f'pb.nn.Activation("{name.lower()}")' for name in ("GELU", "SiLU", "ELU")},
         "LeakyReLU": 'pb.nn.Activation("leaky_relu")',
         "swish": "pb.nn.silu",
@@ -143,7 +131,13 @@ INSTEAD: dict[str, dict[str, str]] = {
             ("warmup_cosine_decay_schedule", "OneCycleLR"),
             "pb.optim.WarmUp(1e-2, steps=100, then=pb.optim.Cosine(1e-2))",
         ),
-        **dict.fromkeys(("exponential_decay", "ExponentialLR", "MultiStepLR"), "pb.optim.StepDecay"),
+        **dict.fromkeys(
+            ("exponential_decay", "ExponentialDecay", "ExponentialLR", "MultiStepLR"), "pb.optim.StepDecay"
+        ),
+        **dict.fromkeys(
+            ("lr_find", "lr_finder", "LRFinder"),
+            "short trainings with several rates: pb.fit(net, X, y, optimizer=pb.optim.Adam(rate), epochs=3)",
+        ),
         "ReduceLROnPlateau": "pb.optim.Cosine(1e-2), and patience=10 in pb.fit",
         **dict.fromkeys(
             ("Adagrad", "Adadelta", "Nadam", "NAdam", "Lion"),
@@ -319,6 +313,15 @@ ARGUMENTS: dict[str, dict[str, str]] = {
         **dict.fromkeys(("clip_norm", "max_grad_norm", "clip"), "write optimizer=pb.optim.Adam(1e-3, clip_norm=1.0)"),
         **dict.fromkeys(("device", "accelerator", "n_jobs", "threads"), "payback runs on the CPU: pb.set_threads(2)"),
         "scheduler": _RATE,
+        **dict.fromkeys(
+            ("freeze", "frozen", "trainable", "trainable_params"), "wrap what is not trained: pb.nn.Frozen(layer)"
+        ),
+        "monitor": "patience watches the validation cost; to end by another number return True from a callback",
+        **dict.fromkeys(
+            ("l1", "regularizer", "kernel_regularizer"),
+            "use pb.optim.AdamW(1e-3, weight_decay=1e-2); other costs of the parameters want a loop of your own",
+        ),
+        **dict.fromkeys(("steps_per_epoch", "generator", "collate_fn", "drop_last"), _ARRAYS),
     },
     "pb.optim": {
         "params": "give the network to pb.fit(net, X, y, optimizer=…), and the optimizer the rate alone",

@@ -179,6 +179,27 @@ def test_missing_cells_where_training_had_none_are_noted_beside_the_data(run):
     assert err.count("\n") == 1
 
 
+def test_unseen_categories_are_read_as_none_if_that_is_asked_for(run):
+    write("t.csv", "a,c\n1.5,pink\n1.5,?\n")
+    code, _, err = run("predict", "classes", "t.csv")
+    assert code == 2
+    assert "unseen category 'pink' in column 'c' (t.csv, line 2)" in err
+    assert err.endswith("or write ? if the value is missing, or add --unseen none.\n")
+    code, out, err = run("predict", "classes", "t.csv", "--proba", "--unseen", "none")
+    assert code == 0
+    assert cells(out)[1] == cells(out)[2]
+    assert "1 cell of 'c' with categories not seen in training" in err
+
+
+def test_an_accuracy_is_told_beside_what_one_answer_has(run):
+    write("t.csv", "a,c,y\n1.5,red,no\n2.5,red,no\n3.5,green,no\n3.5,red,perhaps\n")
+    found = json.loads(run("evaluate", "classes", "t.csv", "--json")[1])
+    assert found["always"] == {"class": "no", "accuracy": 0.75}
+    row = found["confusion"][found["classes"].index("no")]
+    assert found["balanced_accuracy"] == max(row) / 3 if found["accuracy"] > 0.3 else min(row) / 3
+    assert "; always no: 75.00 %" in good(run, "evaluate", "classes", "t.csv")
+
+
 def test_evaluate_agrees_with_the_test_of_the_training(run):
     _, out, _ = run("train", "iris", "--epochs", 3, "--test", 0.3, "--out", "m", "--json")
     trained = json.loads(out)

@@ -91,7 +91,9 @@ def test_every_table_that_payback_carries(run, name):
     known = datasets.describe(name)
     assert f"{name}: {known.rows:,} rows, {known.inputs + 1} columns" in out
     assert f"target    {known.target} (the last column): {known.classes} classes" in out
-    assert re.search(r"test      accuracy \d+\.\d\d % \(\d+ of \d+ rows\)", out)
+    assert re.search(
+        r"test      accuracy \d+\.\d\d % \(\d+ of \d+ rows\), balanced \d+\.\d\d %; always \w+: \d+\.\d\d %\n", out
+    )
     assert "confusion matrix: rows are true classes, columns predicted ones" in out
     assert out.endswith("model not saved: add --out DIR\n")
     assert os.listdir() == []
@@ -111,6 +113,34 @@ def test_what_it_found_is_told(run):
     assert "left out: it is constant" in rows["same"]
     assert rows["kind"].endswith("target")
     assert "1 missing cell\n" in out
+
+
+def test_columns_left_out_categorical_ones_and_marks_of_missing_values(run):
+    text = table(lambda i: f"{-99 if i % 9 == 4 else i % 7},{i % 4 + 10},{i},{i % 3 + 1}", "size,zip,row of,grade")
+    write("t.csv", text)
+    out = good(run, "train", "t.csv", *QUICK, "--without", "row of", "--categorical", "zip", "--missing", "-99,n. s.",
+               "--out", "m")  # fmt: skip
+    rows = {line.split("  ")[0]: line for line in out.splitlines() if line}
+    assert rows["row of"].endswith("left out: as asked for")
+    assert "categorical" in rows["zip"]
+    assert "0 … 6" in rows["size"]
+    assert "cells with '-99', 'n. s.' taken as missing" in out
+    assert "target    grade (the last column): 3 classes; if these are amounts, add --task regress" in out
+    encoder = TableModel.load("m").encoder
+    assert encoder.feature_names_out == ["size", "size is missing", "zip=10", "zip=11", "zip=12", "zip=13"]
+    write("new.csv", "size,zip\n-99,10\n?,10\n-98,10\n")
+    code, told, err = run("predict", "m", "new.csv", "--proba")
+    lines = told.splitlines()
+    assert (code, lines[1] == lines[2], lines[1] == lines[3]) == (0, True, False)
+    assert "1 cell of 'size' lies far beyond the 0 … 6 of training (-98)" in err
+    for wrong, said in (
+        (("--without", "grade"), "column 'grade' is the target and left out"),
+        (("--without", "sise"), "there is no column 'sise' (t.csv)"),
+        (("--without", "size,zip,row of"), "there is no column to predict from (t.csv): all others are left out"),
+        (("--categorical", "sip"), "there is no column 'sip'"),
+    ):
+        code, _, err = run("train", "t.csv", *wrong)
+        assert (code, said in err) == (2, True), err
 
 
 def test_the_network_and_its_training_are_told(run):

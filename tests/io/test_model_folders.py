@@ -60,6 +60,9 @@ NETS = {
         pb.nn.Conv(2, 1, [1, 2], key=pb.random.key(1), stride=2, bias=False, dtype=dtype),
         pb.nn.MeanPool((1, 1)),
     ),
+    "frozen": lambda dtype: pb.nn.Sequential(
+        pb.nn.Frozen(pb.nn.MLP([2, 3, 3], dtype=dtype)), pb.nn.Frozen(linear(3, 1, dtype))
+    ),
     "nested": lambda dtype: pb.nn.Sequential(pb.nn.Sequential(linear(1, 1, dtype)), pb.nn.Sequential()),
 }
 

@@ -10,8 +10,9 @@ import pytest
 from payback.tabular import doubts
 
 PLANTED = {
-    "alone": "'copy' alone tells 'y' of every row: will it be known when that is to be predicted?",
-    "mark": "-999 stands {} times in 'a', far from its other values: write ? there if it means a missing value",
+    "alone": "'copy' alone tells 'y' of every row: will it be known when that is to be predicted? If not, add "
+    "--without copy",
+    "mark": "-999 stands {} times in 'a', far from its other values: add --missing -999 if it means a missing value",
     "copies": "{} rows are the same as others: where one is trained on and the other tested, nothing is tested",
     "time": "the rows are in the order of 'at': to predict later ones is harder than the test, which draws rows from "
     "among them; add --last to test on the last ones",
@@ -54,6 +55,15 @@ def test_what_was_planted_is_found_and_nothing_else(table, seed, classes):
     assert doubts(toys, ["y"], toys.names[:-1]) == expected
     said = doubts(toys, ["y"], toys.names[:-1], last=True)
     assert said == [doubt for doubt in expected if "--last" not in doubt]
+
+
+def test_a_column_that_counts_the_rows(table):
+    draw = np.random.default_rng(0).normal(size=(100, 2)).round(3)
+    rows = "".join(f"{k},{a},{b}\n" for k, (a, b) in enumerate(draw, 7))
+    said = "'no. of client' counts the rows: add --without 'no. of client' if it is but their number"
+    toys = table("no. of client,a,y\n" + rows)
+    assert doubts(toys, ["y"], ["no. of client", "a"]) == [said]
+    assert doubts(toys, ["y"], ["no. of client"]) == []
 
 
 def test_few_values_make_rows_alike_by_chance(table):

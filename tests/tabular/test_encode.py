@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -193,11 +194,24 @@ def test_more_categories_than_can_be_learned(table):
     rows = [f"{i % 200},n{i % 400},c{i % 300},k{i % 30}" for i in range(n)]
     toys = table("a,name,county,kind\n" + "\n".join(rows))
     encoder = Encoder.fit(toys, ["a", "name", "county", "kind"])
-    assert encoder.left_out == (
-        ("name", "400 categories in 600 training rows: nearly every row has its own"),
-        ("county", "300 categories are more than 256: group the rare ones"),
-    )
-    assert len(encoder.feature_names_out) == 31
+    assert encoder.left_out == (("name", "400 categories in 600 training rows: nearly every row has its own"),)
+    assert encoder.grouped == ["county"]
+    assert len(encoder.feature_names_out) == 31 + 256
+
+
+def test_the_rarest_of_many_categories_are_one_and_so_are_unseen_ones(table):
+    many = [f"c{i}" for i in range(300) for _ in range(3 + i % 7)]
+    encoder = Encoder.fit(table("county,b\n" + "".join(f"{text},{k % 5}\n" for k, text in enumerate(many))), ["county"])
+    (plan,) = encoder.plans
+    counts = {text: many.count(text) for text in many}
+    rarest = max(counts[text] for text in set(many) - set(plan.categories))
+    assert len(plan.categories) == 255
+    assert min(counts[text] for text in plan.categories) >= rarest
+    one = next(text for text in many if text not in plan.categories)
+    coded = encoder.transform(table(f"county,b\n{one},1\nnew,1\n{plan.categories[7]},1\n"))
+    assert encoder.feature_names_out[-1] == "county is another"
+    assert np.argwhere(coded).tolist() == [[0, 255], [1, 255], [2, 7]]
+    assert Encoder.from_dict(json.loads(json.dumps(encoder.to_dict()))) == encoder
 
 
 @pytest.mark.parametrize(
@@ -227,6 +241,32 @@ def test_numbers_too_large_for_the_scale_are_an_error(table):
         encoder.transform(table("a,b\n1e300,1\n"))
 
 
+def test_numbers_far_beyond_those_of_training_are_said(table):
+    encoder = Encoder.fit(table("a,b\n" + "".join(f"{k % 3 + 1},{2**k}\n" for k in range(20))), ["a", "b"])
+    assert encoder.with_logarithms == ["b"]
+    notes = []
+    encoder.transform(table("a,b\n5,1\n-1,-524286\n3,1048575\n"), notes=notes)
+    assert notes == []
+    encoder.transform(table("a,b\n5.1,1\n-1.1,1\n3,1048576\n"), notes=notes)
+    assert notes == [
+        "2 cells of 'a' lie far beyond the 1 … 3 of training (5.1): what is predicted from there is a guess",
+        "1 cell of 'b' lies far beyond the 1 … 524288 of training (1048576): what is predicted from there is a guess",
+    ]
+
+
+def test_what_means_a_missing_value_is_part_of_the_encoder(table):
+    toys = table("a,c\n1,x\n-999,y\n3,n. s.\n5,x\n2,y\n")
+    plain = Encoder.fit(toys, ["a", "c"])
+    fitted = Encoder.fit(toys.with_missing(["-999", "n. s."]), ["a", "c"])
+    encoder = dataclasses.replace(fitted, missing=("-999", "n. s."))
+    assert encoder.feature_names_out == ["a", "a is missing", "c=x", "c=y", "c is missing"]
+    again = Encoder.from_dict(json.loads(json.dumps(encoder.to_dict())))
+    assert again == encoder
+    assert again.transform(table("a,c\n-999.0,n. s.\n")).tolist() == [[0, 1, 0, 0, 1]]
+    assert plain.transform(toys)[1, 0] < -1
+    assert "missing" not in plain.to_dict()
+
+
 def test_round_trip_through_json(table):
     encoder = Encoder.fit(table(MIXED), NAMES)
     again = Encoder.from_dict(json.loads(json.dumps(encoder.to_dict())))
@@ -248,6 +288,9 @@ def damaged(data):
     yield from (with_plan(name=5), with_plan(varies=1), with_plan(varies=False, has_missing=False), with_plan(extra=1))
     yield data | {"left_out": [["a"]]}
     yield data | {"left_out": "ab"}
+    yield data | {"missing": "ab"}
+    yield data | {"missing": [5]}
+    yield from (with_plan(range=value) for value in ([1.0], [2.0, 1.0], [1.0, float("inf")], [1, "2"], 3))
     color = data["plans"][1]
     for categories in ([], ["a", "a"], [1], "ab", None):
         yield data | {"plans": [color | {"categories": categories}]}

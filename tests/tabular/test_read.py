@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from payback.errors import InputError
-from payback.tabular import read_csv
+from payback.tabular import read_csv, table_from_text
 from payback.tabular.cells import MISSING
 
 # Any text but NUL and lone surrogates, which no UTF-8 text file holds; much of what CSV finds hard.
@@ -208,3 +209,18 @@ def test_unknown_column(table):
         table("price,size\n1,2\n2,3\n").column("Prise")
     assert "there is no column 'Prise'" in str(error.value)
     assert str(error.value).endswith("Did you mean 'price'?")
+
+
+def test_a_text_and_its_cells_go_as_they_are_read():
+    """What is read takes little more memory than the text and its numbers: neither the text nor the cells twice."""
+    rows, names = 2_000, ",".join(f"x{j}" for j in range(40))
+    line = ",".join(f"{j}.{j * 37 + 10_000_000:010}" for j in range(40)) + "\n"
+    table_from_text(f"{names}\n{line}{line}", "once, for what is imported")
+    tracemalloc.start()
+    try:
+        table = table_from_text(f"{names}\n" + line * rows, "numbers")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert table.n_rows == rows
+    assert peak < 3.3 * len(line) * rows

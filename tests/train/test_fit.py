@@ -341,6 +341,19 @@ def test_stopped_by_an_interruption_keeps_the_best_so_far():
     assert bits(run.net) == bits(seen[run.best_epoch - 1])
 
 
+@pytest.mark.parametrize("answer", [True, np.True_])
+def test_a_callback_that_returns_true_ends_the_training(answer):
+    def callback(record, net):
+        return answer if record["epoch"] == 3 else record["loss"] * 0 + 1
+
+    told = dict(epochs=6, validation=0.3, seed=1)
+    run = fit(classifier(), X, NOISE, **told, callbacks=[callback, lambda record, net: None])
+    assert (run.stopped, len(run.history)) == ("callback", 3)
+    assert bits(run.net) == bits(fit(classifier(), X, NOISE, **told | {"epochs": 3}).net)
+    again = fit(classifier(), X, NOISE, **told, resume=run)
+    assert bits(again.net) == bits(fit(classifier(), X, NOISE, **told).net)
+
+
 @pytest.mark.parametrize("call", [1, 3, 9])
 def test_interrupted_in_the_middle_of_an_epoch(monkeypatch, call, tmp_path):
     train, count = Steps.train, []

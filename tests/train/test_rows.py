@@ -102,6 +102,7 @@ GOOD = np.ones((4, 2))
         (np.ones(4), np.ones(4), None, ShapeError, "Write X[:, None] for one feature"),
         (GOOD, np.ones(3), None, ShapeError, "X has 4 rows and y has the shape (3,)"),
         (GOOD, np.float64(1), None, ShapeError, "each sample needs its target"),
+        ((GOOD, GOOD), np.ones(4), None, ShapeError, "put arrays side by side, np.concatenate(X, axis=1)"),
         (np.ones((0, 2)), np.ones(0), None, InputError, "X has no rows"),
         (GOOD, np.ones(4), np.ones(3), ShapeError, "give one number a sample"),
         (GOOD, np.ones(4), np.ones((4, 1)), ShapeError, "there are 4 samples"),
@@ -125,3 +126,32 @@ def test_what_cannot_be_trained_on_is_named(X, y, weights, kind, message):
 def test_a_number_too_large_for_float32_is_named():
     with pytest.raises(InputError, match=r"X\[1, 0\] is 1e\+300: it is too large for float32"):
         check_rows([[1.0], [1e300]], [1.0, 2.0], None, np.dtype(np.float32))
+
+
+def ends(*layers):
+    return pb.nn.Sequential(pb.nn.Linear(2, 2, key=pb.random.key(0)), *layers)
+
+
+@pytest.mark.parametrize(
+    ("net", "loss", "name"),
+    [
+        (ends(pb.nn.softmax), "cross_entropy", "softmax"),
+        (ends(ends(pb.nn.softmax)), None, "softmax"),
+        (ends(ends(pb.nn.sigmoid)), "binary_cross_entropy", "sigmoid"),
+        (ends(pb.nn.Activation("sigmoid")), pb.nn.binary_cross_entropy, "sigmoid"),
+    ],
+)
+def test_a_network_does_not_end_with_what_the_loss_does(net, loss, name):
+    y = np.array([0, 1, 1, 0])
+    target = y if loss in (None, "cross_entropy") else np.stack([y, 1 - y], axis=1)
+    with pytest.raises(InputError, match=f"the network ends with a {name}: .* takes logits"):
+        pb.fit(net, GOOD, target, loss=loss, epochs=1)
+    assert pb.fit(net, GOOD, y.astype(float)[:, None] + [0, 1], loss="squared_error", epochs=1).stopped == "epochs"
+
+
+def test_a_loss_of_the_network_is_refused():
+    def cost(net, X, y):
+        return net(X).sum()
+
+    with pytest.raises(InputError, match=r"the loss cost takes \(net, X, y\): it is called with"):
+        pb.fit(ends(), GOOD, np.array([0, 1, 1, 0]), loss=cost)

@@ -279,3 +279,21 @@ def test_the_defaults_go_by_rows_columns_and_classes(seed):
     fewer = max(2, rows // 2)
     if made.batch_size == Recipe().complete(fewer, columns, classes).batch_size and (fewer < 2000) == (rows < 2000):
         assert made.weight_decay <= Recipe().complete(fewer, columns, classes).weight_decay
+
+
+@pytest.mark.parametrize(
+    ("rows", "valid", "epochs", "made"),
+    [
+        (2500, 0.1, None, (200, 40)),
+        (9000, 0.1, None, (142, 28)),
+        (700_000, 0.1, None, (100, 20)),
+        (2500, None, None, (100, 20)),
+        (400, None, None, (400, 80)),
+        (2500, 0.1, 500, (500, 100)),
+        (2500, 0.1, 7, (7, 20)),
+    ],
+)
+def test_watched_tables_are_trained_longer_and_patience_goes_with_the_epochs(rows, valid, epochs, made):
+    recipe = Recipe(valid=valid, epochs=epochs).complete(rows, 5, 2)
+    assert (recipe.epochs, recipe.patience) == made
+    assert Recipe(valid=valid, epochs=epochs, patience=3).complete(rows, 5, 2).patience == 3

@@ -6,7 +6,7 @@ import csv
 import io
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from cyclopts import Parameter
@@ -15,6 +15,7 @@ from payback.cli.options import Out
 from payback.cli.tables import Decimal, Delimiter, ModelFolder, TableName, open_table
 from payback.errors import InputError
 from payback.files import write_file
+from payback.tabular.plans import UnseenError
 from payback.train.table import TableModel
 
 
@@ -27,6 +28,10 @@ def predict(
         str | None, Parameter(name=("-o", "--output"), help="A CSV file to write; by default standard output.")
     ] = None,
     proba: Annotated[bool, Parameter(help="Add each class's probability.", negative="")] = False,
+    unseen: Annotated[
+        Literal["refuse", "none"],
+        Parameter(help="What becomes of categories that training had not: none reads them as none of those it had."),
+    ] = "refuse",
     overwrite: Annotated[bool, Parameter(help="Replace the file if there is one.", negative="")] = False,
     delimiter: Delimiter = None,
     decimal: Decimal = None,
@@ -47,7 +52,11 @@ def predict(
     trained = TableModel.load(model)
     data = open_table(out, table, delimiter, decimal)
     notes: list[str] = []
-    outputs = trained.outputs(data, notes=notes)
+    try:
+        outputs = trained.outputs(data, unseen="zero" if unseen == "none" else "error", notes=notes)
+    except UnseenError as problem:
+        raise InputError(problem.what, where=problem.where, why=problem.why,
+                         fix=f"{problem.fix}, or add --unseen none") from None  # fmt: skip
     decoded = trained.decode(outputs)
     header = [f"predicted_{name}" for name in trained.target.names]
     columns: list[Any] = [decoded] if decoded.ndim == 1 else list(decoded.T)

@@ -17,12 +17,19 @@ from payback.tabular.cells import counted
 from payback.train.table import TableModel
 
 
+class _Always(msgspec.Struct):
+    class_: str = msgspec.field(name="class")
+    accuracy: float
+
+
 class _Test(msgspec.Struct):
     """What `TableModel.evaluate` found when the model was made."""
 
     rows: int
     accuracy: float | None = None
     cross_entropy: float | None = None
+    balanced_accuracy: float | None = None
+    always: _Always | None = None
     unknown_classes: int = 0
     classes: list[str] = []
     confusion: list[list[int]] = []
@@ -102,7 +109,7 @@ def show(model: ModelFolder, /, *, out: Out) -> None:
     if told.line is not None:
         out.line(f"line      {told.line.text}")
     if told.test is not None:
-        test = {key: value for key, value in msgspec.structs.asdict(told.test).items() if value not in (None, [])}
+        test = {key: value for key, value in msgspec.to_builtins(told.test).items() if value not in (None, [])}
         tell_metrics(out, {"unknown_classes": 0, "targets": [], "rmse": [], "r2": [], **test})
         result["test"] = document.extra["test"]
     out.result(result)

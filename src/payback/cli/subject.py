@@ -113,7 +113,7 @@ def _model(folder: str, values: Sequence[str], row: str | None, out: Output) -> 
     from payback.train.table import TableModel
 
     trained = TableModel.load(folder)
-    table = open_table(out, values[0])
+    table = open_table(out, values[0]).with_missing(trained.encoder.missing)
     rows = _rows(row, table.n_rows)
     with np.errstate(over="ignore"):  # it is told what is infinite
         x = np.ascontiguousarray(trained.encoder.transform(table, rows), trained.net.layers[0].weight.dtype)

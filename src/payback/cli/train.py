@@ -14,7 +14,17 @@ from cyclopts import Parameter
 
 from payback.cli.options import Out, whole_number
 from payback.cli.program import listed
-from payback.cli.tables import Decimal, Delimiter, TableName, open_table, target_names, tell_columns, tell_metrics
+from payback.cli.tables import (
+    Decimal,
+    Delimiter,
+    TableName,
+    columns_named,
+    open_table,
+    target_names,
+    tell_columns,
+    tell_metrics,
+    texts_of,
+)
 from payback.cli.terminal import Output
 from payback.errors import InputError, NonFiniteError
 from payback.io.model import check_folder
@@ -47,6 +57,17 @@ def train(
     task: Annotated[
         Literal["auto", "classify", "regress"], _option("What the target is; by default recognized.")
     ] = "auto",
+    without: Annotated[str | None, _option("Columns that are not predicted from, with commas.")] = None,
+    categorical: Annotated[
+        str | None, _option("Columns of numbers that are names, such as postal codes, with commas.")
+    ] = None,
+    missing: Annotated[
+        str | None,
+        Parameter(
+            help="What means a missing value beside ?, NA and an empty cell: -999, or several with commas.",
+            allow_leading_hyphen=True,
+        ),
+    ] = None,
     hidden: Annotated[str | None, _option("Units of the hidden layers, such as 128,64; none: a linear model.")] = None,
     activation: Annotated[str | None, _option(f"Between the layers: {', '.join(ACTIVATIONS)}.")] = None,
     optimizer: Annotated[str | None, _option("gd, momentum, nesterov, rmsprop, adam or adamw.")] = None,
@@ -127,11 +148,15 @@ def train(
                          fix="give --record another folder")  # fmt: skip
     before = None if resume is None else open_run(resume)
     recorded = None if record is None else recording(Recording(record, every=record_every, overwrite=overwrite))
-    data = open_table(out, table, delimiter, decimal)
+    marks = texts_of(missing)
+    data = open_table(out, table, delimiter, decimal, kinds=dict.fromkeys(texts_of(categorical), "categorical"),
+                      missing=marks)  # fmt: skip
     targets = target_names(data, target)
-    prepared = prepare(data, targets, task=task, recipe=recipe, test=test, last=last, seed=seed)
+    spared = [] if without is None else columns_named(data, without)
+    prepared = prepare(data, targets, task=task, recipe=recipe, test=test, last=last, without=spared, missing=marks,
+                       seed=seed)  # fmt: skip
     asked = doubts(data, targets, prepared.model.encoder.feature_names, last=last)
-    _tell_table(out, prepared, target is None, asked)
+    _tell_table(out, prepared, target is None, task == "auto", asked)
     _tell_training(out, prepared, seed, starts if before is None else 1)
     if before is not None:
         out.line(f"resumed   {resume}, after {_epochs(len(before.history))}")
@@ -289,12 +314,14 @@ def _share(name: str, value: float | None, of: str = "rows") -> float | None:
     return value
 
 
-def _tell_table(out: Output, prepared: Prepared, chosen: bool, asked: list[str]) -> None:
+def _tell_table(out: Output, prepared: Prepared, chosen: bool, recognized: bool, asked: list[str]) -> None:
     table, target = prepared.table, prepared.model.target
     out.line(f"table     {table.source}: {counted(table.n_rows, 'row')}, {counted(len(table.columns), 'column')}")
     tell_columns(out, table, target.names, prepared.model.encoder)
     numbers = "a number" if len(target.names) == 1 else f"{len(target.names)} numbers"
     kind = f"{len(target.classes)} classes" if target.task == "classify" else numbers
+    if recognized and target.numeric and len(target.classes) > 2:
+        kind += "; if these are amounts, add --task regress"
     out.line(f"target    {', '.join(target.names)}{' (the last column)' if chosen else ''}: {kind}")
     parts = ((prepared.train, "to train on"), (prepared.valid, "to watch"), (prepared.test, "to test"))
     out.line("rows      " + ", ".join(f"{len(rows):,} {use}" for rows, use in parts if len(rows)))

@@ -131,7 +131,8 @@ class Classifier(ClassifierMixin, _Network):
     optimizer: a name in `pb.optim.OPTIMIZERS` with rate (it falls to 0 over the epochs, but for "gd") and weight_decay
     (for "adamw"); or an optimizer, whose rate stays unless it has a schedule.
     epochs, batch_size: see `pb.fit`.  validation: the share of the rows held out, by which the best epoch is chosen.
-    patience: epochs without a better one before the training ends.  class_weight: as in scikit-learn.
+    patience: epochs without a better one before the training ends; by default a fifth of the epochs, at least 20.
+    class_weight: as in scikit-learn.
     standardize: bring every column to mean 0 and deviation 1 first.  random_state: of the first weights and the order.
 
     Computes in X's dtype, float32 or float64.  fit makes `classes_`, `net_` (on standardized columns), `history_`,
@@ -161,7 +162,7 @@ class Classifier(ClassifierMixin, _Network):
         epochs: int | None = None,
         batch_size: int | str | None = None,
         validation: float | None = None,
-        patience: int = 20,
+        patience: int | None = None,
         class_weight: Any = None,
         standardize: bool = True,
         random_state: Any = None,
@@ -258,7 +259,7 @@ class Regressor(RegressorMixin, _Network):
         epochs: int | None = None,
         batch_size: int | str | None = None,
         validation: float | None = None,
-        patience: int = 20,
+        patience: int | None = None,
         standardize: bool = True,
         random_state: Any = None,
         verbose: bool = False,

@@ -12,7 +12,7 @@ from payback import random
 from payback.errors import InputError, ModelFileError
 from payback.nn.activations import ACTIVATIONS
 from payback.nn.convolution import Conv, MaxPool, MeanPool
-from payback.nn.layers import MLP, Activation, Dropout, Embedding, Flatten, Linear, Residual, Sequential
+from payback.nn.layers import MLP, Activation, Dropout, Embedding, Flatten, Frozen, Linear, Residual, Sequential
 from payback.nn.normalization import LayerNorm, RMSNorm
 
 MAX_PARAMETERS = 2**34
@@ -176,6 +176,17 @@ class ResidualSpec(SequentialSpec, tag="residual"):
         return Residual(*super().build(depth).layers)
 
 
+class FrozenSpec(Described, tag="frozen"):
+    frozen: Layer
+
+    @classmethod
+    def of(cls, net: Frozen, depth: int) -> FrozenSpec:
+        return cls(_describe(net.frozen, depth + 1))
+
+    def build(self, depth: int) -> Frozen:
+        return Frozen(build(self.frozen, depth + 1))
+
+
 class MLPSpec(Described, tag="mlp"):
     layers: list[LinearSpec | ActivationSpec | DropoutSpec]
     skip: bool
@@ -203,11 +214,12 @@ class Custom(msgspec.Struct, tag="custom", tag_field="layer", forbid_unknown_fie
 LAYERS: dict[type, type[Described]] = {
     Linear: LinearSpec, Activation: ActivationSpec, Flatten: FlattenSpec, Dropout: DropoutSpec,
     Embedding: EmbeddingSpec, LayerNorm: NormSpec, RMSNorm: NormSpec, Conv: ConvSpec, MaxPool: PoolSpec,
-    MeanPool: PoolSpec, Sequential: SequentialSpec, Residual: ResidualSpec, MLP: MLPSpec,
+    MeanPool: PoolSpec, Sequential: SequentialSpec, Residual: ResidualSpec, Frozen: FrozenSpec,
+    MLP: MLPSpec,
 }  # fmt: skip
 Layer = (
     LinearSpec | ActivationSpec | FlattenSpec | DropoutSpec | EmbeddingSpec | NormSpec | ConvSpec
-    | PoolSpec | MLPSpec | SequentialSpec | ResidualSpec
+    | PoolSpec | MLPSpec | SequentialSpec | ResidualSpec | FrozenSpec
 )  # fmt: skip
 Spec = Layer | Custom
 

@@ -24,7 +24,7 @@ from payback.nn.activations import (
 from payback.nn.convolution import Conv, MaxPool, MeanPool
 from payback.nn.drawing import training
 from payback.nn.initializers import INITIALIZERS, glorot_normal, glorot_uniform, he_normal, he_uniform
-from payback.nn.layers import MLP, Activation, Dropout, Embedding, Flatten, Linear, Residual, Sequential
+from payback.nn.layers import MLP, Activation, Dropout, Embedding, Flatten, Frozen, Linear, Residual, Sequential
 from payback.nn.losses import LOSSES, binary_cross_entropy, cross_entropy, huber, squared_error
 from payback.nn.module import Module, parameters, static, summary
 from payback.nn.normalization import LayerNorm, RMSNorm
@@ -39,6 +39,7 @@ __all__ = [
     "Dropout",
     "Embedding",
     "Flatten",
+    "Frozen",
     "LayerNorm",
     "Linear",
     "MaxPool",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from payback.nn.convolution import Conv
-from payback.nn.layers import Activation, Dropout, Flatten, Linear, Residual, Sequential
+from payback.nn.layers import Activation, Dropout, Flatten, Frozen, Linear, Residual, Sequential
 
 _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 Weights = list[tuple[str, tuple[int, ...]]]
@@ -37,6 +37,8 @@ def weights(net: Any) -> Weights:
 
 def _compose(net: Any, text: str, found: Weights) -> str:
     """The text of net(text); the parameters that it names are added to `found`."""
+    if isinstance(net, Frozen):
+        return _compose(net.frozen, text, found)
     if isinstance(net, Sequential):
         if isinstance(net, Residual) and text not in ("x", "z"):  # which would be told twice, and twice again
             return f"(z ↦ {_compose(net, 'z', found)})({text})"

@@ -15,7 +15,7 @@ from payback.nn.activations import ACTIVATIONS
 from payback.nn.drawing import key_for
 from payback.nn.initializers import INITIALIZERS, initializer_for
 from payback.nn.module import Module, static
-from payback.trace.array import Traced
+from payback.trace.array import Traced, stop_gradient
 from payback.trace.tree import is_leaf
 
 
@@ -267,6 +267,38 @@ class Residual(Sequential):
             raise ShapeError(f"layers in a Residual make {y.shape} of {x.shape}", why="their result is added to x",
                              fix="give the last of them as many outputs as the first has inputs")  # fmt: skip
         return x + y
+
+
+class Frozen(Module):
+    """A layer or network whose parameters are not trained: those of another training, under new layers.
+
+    frozen: a module, or another container of arrays that is called with a batch.  Its parameters are saved, shown and
+    counted with the others; what they are owed is nothing, and they do not decay.  Gradients pass through it.
+    Raises InputError for what is not called.
+
+    >>> import numpy as np, payback as pb
+    >>> base = pb.nn.MLP([2, 8, 3], seed=0)                  # of a training before
+    >>> net = pb.nn.Sequential(
+    ...     pb.nn.Frozen(pb.nn.Sequential(*base.layers[:-1])), pb.nn.Linear(8, 2, key=pb.random.key(1))
+    ... )
+    >>> X, y = pb.datasets.moons()
+    >>> run = pb.fit(net, X, y, optimizer="adamw", epochs=2, seed=0)
+    >>> np.array_equal(run.net.layers[0].frozen.layers[0].weight, base.layers[0].weight)
+    True
+    """
+
+    frozen: Any
+
+    @told("pb.nn.Frozen")
+    def __init__(self, frozen: Any):
+        if not callable(frozen):
+            what = f"pb.nn.Frozen was given {type(frozen).__name__}"
+            raise InputError(what, why="it takes a layer or a network", fix="write pb.nn.Frozen(net)")
+        self.frozen = frozen
+
+    @told("pb.nn.Frozen")
+    def __call__(self, x: Any) -> Any:
+        return stop_gradient(self.frozen)(x)
 
 
 class MLP(Sequential):

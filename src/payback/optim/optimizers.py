@@ -283,7 +283,7 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov & Hutter, ICLR 2019): p also shrinks by rate·weight_decay.
 
-    Only arrays of two or more axes decay: weights, not biases.
+    Only arrays of two or more axes decay: weights, not biases; nor do those in `pb.nn.Frozen`.
     exempt: names of parameters that do not decay either (the last part of their path, such as "skip").
     weight_decay: a number from 0 up, else InputError.  Other options as of `Adam`.
 
@@ -314,10 +314,12 @@ class AdamW(Adam):
         return unflatten(parameters, iter(shrunk)), state
 
     def _decays(self, parameters: Any) -> list[bool]:
-        return [
-            len(p.shape) > 1 and path.rsplit(".", 1)[-1] not in self.exempt
-            for path, p in zip(paths(parameters), leaves(parameters), strict=True)
-        ]
+        return [self.decays(path, p) for path, p in zip(paths(parameters), leaves(parameters), strict=True)]
+
+    def decays(self, path: str, p: Any) -> bool:
+        """Whether the parameter of this path shrinks."""
+        *above, name = path.split(".")
+        return len(p.shape) > 1 and name not in self.exempt and "frozen" not in above  # the field of `nn.Frozen`
 
     def flat(self, parameters: Any) -> Optimizer | None:
         if type(self) is not AdamW:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -30,12 +31,18 @@ def doubts(table: Table, targets: Sequence[str], features: Sequence[str], *, las
         target = table.column(targets[0])
         said += [
             f"{quoted(column.name)} alone tells {quoted(target.name)} of every row: "
-            "will it be known when that is to be predicted?"
+            f"will it be known when that is to be predicted? If not, add --without {_written(column.name)}"
             for column in used
             if _tells(column, target, rows)
         ]
     for column in used:
         said += _marks(column)
+    if len(used) > 1:
+        said += [
+            f"{quoted(column.name)} counts the rows: add --without {_written(column.name)} if it is but their number"
+            for column in used
+            if column.kind == "numeric" and column.numbers is not None and (np.diff(column.numbers) == 1).all()
+        ]
     said += [
         f"the rows are in the order of {quoted(column.name)}: to predict later ones is harder than the test, which "
         "draws rows from among them; add --last to test on the last ones"
@@ -43,6 +50,11 @@ def doubts(table: Table, targets: Sequence[str], features: Sequence[str], *, las
         if not last and column.kind == "date" and _ascends(column, rows)
     ]
     return said + _copies(table)
+
+
+def _written(name: str) -> str:
+    """A column's name as it is written on the command line."""
+    return shlex.quote(name)
 
 
 def _tells(column: Column, target: Column, rows: NDArray[np.intp]) -> bool:
@@ -83,7 +95,7 @@ def _marks(column: Column) -> Iterator[str]:
         if gap > 2 * (high - low) and high > low:
             yield (
                 f"{cells.number_text(mark)} stands {many:,} times in {quoted(column.name)}, far from its other values: "
-                "write ? there if it means a missing value"
+                f"add --missing {cells.number_text(mark)} if it means a missing value"
             )
 
 

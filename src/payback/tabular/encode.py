@@ -12,7 +12,16 @@ from payback.errors import InputError, ModelFileError
 from payback.tabular import record
 from payback.tabular.cells import quoted
 from payback.tabular.coerce import FloatArray, rows_of
-from payback.tabular.plans import PLANS, NumericPlan, Plan, SkewedPlan, Unseen, UselessColumnError, fit_plan
+from payback.tabular.plans import (
+    PLANS,
+    CategoricalPlan,
+    NumericPlan,
+    Plan,
+    SkewedPlan,
+    Unseen,
+    UselessColumnError,
+    fit_plan,
+)
 from payback.tabular.table import Table, listed
 
 
@@ -21,6 +30,7 @@ class Encoder:
     """Fitted on training rows, saved with the model, applied to any table with the same columns.
 
     plans: one per column that is used, in the order given.  left_out: (column, reason) for the others.
+    missing: texts and numbers that mean that a value is missing, beside the usual ones; see `read_csv`.
 
     >>> from payback.tabular import Table, column_from_cells
     >>> columns = column_from_cells("size", "1\\0?\\0003\\0002"), column_from_cells("color", "red\\0blue\\0red\\0blue")
@@ -34,6 +44,7 @@ class Encoder:
 
     plans: tuple[Plan, ...]
     left_out: tuple[tuple[str, str], ...] = ()
+    missing: tuple[str, ...] = ()
 
     @classmethod
     def fit(
@@ -42,7 +53,8 @@ class Encoder:
         """An encoder for these columns, from these training rows (indices, a mask, a slice; None: all).
 
         Standardization, categories and the replacement of missing values look at the training rows only.  Left out,
-        with the reason: identifiers, empty and constant columns, more than 256 categories, or nearly one for each row.
+        with the reason: identifiers, empty and constant columns, nearly as many categories as rows.  Of more than 256
+        categories the rarest are one.
         logarithms: whether numbers that mostly differ by factors (skewness above 2.5) are given with their logarithms.
         Raises InputError: no such column, a name twice, text in a numeric column, no rows, nothing left to learn from.
         """
@@ -78,6 +90,11 @@ class Encoder:
         return [name for plan in self.plans for name in plan.outputs]
 
     @property
+    def grouped(self) -> list[str]:
+        """The columns of which the rarest categories are one."""
+        return [plan.name for plan in self.plans if isinstance(plan, CategoricalPlan) and plan.others]
+
+    @property
     def with_logarithms(self) -> list[str]:
         """The columns that are read as numbers and their logarithms."""
         return [plan.name for plan in self.plans if isinstance(plan, SkewedPlan)]
@@ -101,6 +118,7 @@ class Encoder:
         """
         if unseen not in ("error", "zero"):
             raise InputError(f"unseen is {quoted(str(unseen))}", why="it is 'error' or 'zero'")
+        table = table.with_missing(self.missing)
         index = rows_of(table, rows)
         out = np.zeros((len(index), len(self.feature_names_out)))
         said: list[str] = [] if notes is None else notes
@@ -119,12 +137,14 @@ class Encoder:
     def to_dict(self) -> dict[str, object]:
         """Plain data for JSON; floats survive exactly."""
         plans = [{"kind": plan.kind} | dataclasses.asdict(plan) for plan in self.plans]
-        return {"plans": plans, "left_out": [list(pair) for pair in self.left_out]}
+        left_out = [list(pair) for pair in self.left_out]
+        return {"plans": plans, "left_out": left_out} | ({"missing": list(self.missing)} if self.missing else {})
 
     @classmethod
     def from_dict(cls, data: object) -> Encoder:
         """The encoder that `to_dict` described; raises ModelFileError if anything about it is wrong."""
-        fields = record.take(data, "encoder", {"plans", "left_out"})
+        given = {"missing": []} | data if isinstance(data, dict) else data
+        fields = record.take(given, "encoder", {"plans", "left_out", "missing"})
         plans = []
         for item in record.convert(fields["plans"], list[dict[str, object]], "encoder"):
             kind = item.get("kind")
@@ -141,7 +161,7 @@ class Encoder:
             why = "each column is named once, and is used"
             raise ModelFileError("the encoder in the model file is wrong", why=why)
         left_out = record.convert(fields["left_out"], list[tuple[str, str]], "encoder")
-        return cls(tuple(plans), tuple(left_out))
+        return cls(tuple(plans), tuple(left_out), record.convert(fields["missing"], tuple[str, ...], "encoder"))
 
 
 def _affine(plan: Plan) -> list[tuple[float, float]]:

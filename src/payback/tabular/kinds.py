@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Collection
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,6 +94,30 @@ def column_from_numbers(name: str, numbers: NDArray[np.float64], mark: str = "."
         else:
             kind = "numeric"
     return Column(name, kind, numbers=numbers, mark=mark, note=note)
+
+
+def with_missing(column: Column, marks: Collection[str], kind: str | None = None, *, sure: bool = False) -> Column:
+    """The column without the values that are one of these texts, or the same number, and its kind decided anew.
+    kind, sure: as of `column_from_cells`.
+
+    >>> with_missing(column_from_cells("age", "20\\0-999\\0n. s.\\0-999.0"), ["-999", "n. s."]).values.tolist()
+    [20.0, nan, nan, nan]
+    """
+    values = {value for text in marks if (value := cells.number(text, column.mark)) is not None}
+    if column.codes is None:
+        assert column.numbers is not None
+        gone = np.isin(column.numbers, list(values))
+        if not gone.any():
+            return column
+        made = column_from_numbers(column.name, np.where(gone, np.nan, column.numbers), column.mark, kind)
+        return dataclasses.replace(made, note=made.note or (column.note if made.kind == column.kind else ""))
+    texts = [
+        text if text not in marks and cells.number(text, column.mark) not in values else "" for text in column.labels
+    ]
+    if tuple(texts) == column.labels:
+        return column
+    joined = NUL.join([[*texts, ""][code] for code in column.codes.tolist()])
+    return column_from_cells(column.name, joined, column.mark, kind, sure=sure)
 
 
 def _written_column(

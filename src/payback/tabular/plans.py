@@ -33,9 +33,14 @@ class UselessColumnError(Exception):
     """A column that cannot help, with the reason; `Encoder.fit` collects them."""
 
 
+class UnseenError(InputError):
+    """A category that the training rows had not."""
+
+
 @dataclass(frozen=True)
 class NumericPlan:
-    """(x − mean) / scale.  scale: the standard deviation in training; varies: whether there was any."""
+    """(x − mean) / scale.  scale: the standard deviation in training; varies: whether there was any.
+    range: the least and the greatest value in training, beyond which predictions are guesses."""
 
     kind: ClassVar[str] = "numeric"
     name: str
@@ -44,9 +49,11 @@ class NumericPlan:
     varies: bool
     has_missing: bool
     written: Written | None = None
+    range: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         _check_affine(self.mean, self.scale)
+        _check_range(self.range)
 
     @property
     def outputs(self) -> list[str]:
@@ -55,6 +62,7 @@ class NumericPlan:
     def write(self, table: Table, rows: Rows, out: FloatArray, unseen: Unseen, notes: list[str]) -> None:
         values = numbers_like(table, self.name, self.written)[rows]
         missing = _missing(self, values, out, notes)
+        _far(self, values, notes)
         if self.varies:
             out[:, 0] = np.where(missing, 0.0, (values - self.mean) / self.scale)
 
@@ -74,10 +82,12 @@ class SkewedPlan:
     log_scale: float
     has_missing: bool
     written: Written | None = None
+    range: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         _check_affine(self.mean, self.scale)
         _check_affine(self.log_mean, self.log_scale)
+        _check_range(self.range)
         _check(self.shift >= 0 and self.least >= 0 and 0 < self.least + self.shift < math.inf, "a logarithm's range")
 
     @property
@@ -88,6 +98,7 @@ class SkewedPlan:
     def write(self, table: Table, rows: Rows, out: FloatArray, unseen: Unseen, notes: list[str]) -> None:
         values = numbers_like(table, self.name, self.written)[rows]
         missing = _missing(self, values, out, notes)
+        _far(self, values, notes)
         logarithms = np.log(np.maximum(values, self.least) + self.shift)
         out[:, 0] = np.where(missing, 0.0, (values - self.mean) / self.scale)
         out[:, 1] = np.where(missing, 0.0, (logarithms - self.log_mean) / self.log_scale)
@@ -154,19 +165,22 @@ class DatePlan:
 @dataclass(frozen=True)
 class CategoricalPlan:
     """One output per category of the training rows, 1 where the cell is it.  A missing cell is a category of its own if
-    it occurred in training; else it is all zeros, as is an unseen category when that was asked for."""
+    it occurred in training; else it is all zeros, as is an unseen category when that was asked for.
+    others: whether there is an output for all other categories, rare ones of training and unseen ones alike."""
 
     kind: ClassVar[str] = "categorical"
     name: str
     categories: tuple[str, ...]
     has_missing: bool
+    others: bool = False
 
     def __post_init__(self) -> None:
         _check(len(set(self.categories)) == len(self.categories) > 0, "categories named once")
 
     @property
     def outputs(self) -> list[str]:
-        return [f"{self.name}={text}" for text in self.categories] + [f"{self.name} is missing"] * self.has_missing
+        texts = [f"{self.name}={text}" for text in self.categories] + [f"{self.name} is another"] * self.others
+        return texts + [f"{self.name} is missing"] * self.has_missing
 
     def write(self, table: Table, rows: Rows, out: FloatArray, unseen: Unseen, notes: list[str]) -> None:
         column = table.column(self.name)
@@ -175,9 +189,11 @@ class CategoricalPlan:
         position = dict.fromkeys(labels, -1) | category_positions(labels, self.categories, column.mark)
         target = np.array([position[text] for text in labels] + [-1])[codes]
         missing = _missing(self, np.where(codes < 0, np.nan, 0.0), out, notes)
+        if self.others:
+            target[(target < 0) & ~missing] = len(self.categories)
         unknown = np.flatnonzero((target < 0) & ~missing)
         if len(unknown) and unseen == "error":
-            raise InputError(
+            raise UnseenError(
                 f"unseen category {quoted(labels[codes[unknown[0]]])} in column {quoted(self.name)}",
                 where=table.places(rows[unknown]),
                 why=f"the training rows had {listed(self.categories)}",
@@ -225,7 +241,11 @@ def fit_plan(table: Table, column: Column, rows: Rows, logarithms: bool = True) 
         plan = _fit_date(table, column, rows, has_missing)
     else:
         values = _present(numbers_of(table, column.name)[rows])
-        plan = dataclasses.replace(_fit_numbers(column.name, values, has_missing, logarithms), written=column.written)
+        plan = dataclasses.replace(
+            _fit_numbers(column.name, values, has_missing, logarithms),
+            written=column.written,
+            range=(float(values.min()), float(values.max())),
+        )
     if not plan.outputs:
         raise UselessColumnError("it is constant in the training rows")
     return plan
@@ -262,8 +282,10 @@ def _fit_categories(column: Column, rows: Rows, has_missing: bool) -> Categorica
     if too_many_categories(len(seen), present):
         many = f"{counted(len(seen), 'category')} in {counted(present, 'training row')}"
         raise UselessColumnError(f"{many}: nearly every row has its own")
-    if len(seen) > MAX_CATEGORIES:
-        raise UselessColumnError(f"{len(seen):,} categories are more than {MAX_CATEGORIES}: group the rare ones")
+    if len(seen) > MAX_CATEGORIES:  # the rarest are one
+        counts = np.bincount(codes[rows][codes[rows] >= 0], minlength=len(labels))
+        kept = sorted((-int(counts[code]), labels[code]) for code in seen.tolist())[: MAX_CATEGORIES - 1]
+        return CategoricalPlan(column.name, in_order([text for _, text in kept], column.mark), has_missing, True)
     if len(seen) == 1 and not has_missing:
         raise UselessColumnError("it is constant in the training rows")
     return CategoricalPlan(column.name, in_order([labels[code] for code in seen], column.mark), has_missing)
@@ -341,8 +363,25 @@ def _missing(plan: Plan, values: FloatArray, out: FloatArray, notes: list[str]) 
     return missing
 
 
+def _far(plan: NumericPlan | SkewedPlan, values: FloatArray, notes: list[str]) -> None:
+    """Says which values lie beyond those of training by more than these differ."""
+    low, high = plan.range or (0.0, 0.0)
+    if low == high:
+        return
+    far = (values < low - (high - low)) | (values > high + (high - low))
+    if many := int(far.sum()):
+        example = cells.number_text(float(values[far][0]))
+        lies = "lies" if many == 1 else "lie"
+        notes.append(f"{counted(many, 'cell')} of {quoted(plan.name)} {lies} far beyond the {low:.6g} … {high:.6g} of "
+                     f"training ({example}): what is predicted from there is a guess")  # fmt: skip
+
+
 def _check_affine(mean: float, scale: float) -> None:
     _check(math.isfinite(mean) and math.isfinite(scale) and scale > 0, "a finite mean and a positive finite scale")
+
+
+def _check_range(given: tuple[float, float] | None) -> None:
+    _check(given is None or -math.inf < given[0] <= given[1] < math.inf, "a range from the least to the greatest value")
 
 
 def _check(holds: bool, what: str) -> None:

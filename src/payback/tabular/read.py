@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from payback.errors import InputError
 from payback.tabular import dialect
 from payback.tabular.cells import counted, quoted
 from payback.tabular.column import Column
-from payback.tabular.kinds import NUL, column_from_cells
+from payback.tabular.kinds import NUL, column_from_cells, with_missing
 from payback.tabular.source import check_text, read_text
 from payback.tabular.split import split_text
 from payback.tabular.table import Table, listed, nearest
@@ -24,6 +24,7 @@ def read_csv(
     decimal: str | None = None,
     header: bool | None = None,
     kinds: Mapping[str, str] | None = None,
+    missing: Collection[str] = (),
     told: Callable[[float], object] | None = None,
 ) -> Table:
     r"""Read a CSV file (also .csv.gz; UTF-8, or UTF-16 with a byte-order mark) into a `Table`.
@@ -35,7 +36,8 @@ def read_csv(
     header: whether the first line names the columns; recognized.  Without names they are x1, x2, …, and this is said.
     kinds: overrules the recognized kind of a column: {"zip": "categorical"}; "numeric", "categorical" or "identifier".
     told: called now and then with the share that is done, 0 to 1.
-    Missing cells are: nothing, ?, -, --, ., NA, N/A, n.a., NaN, null, None, NaT, #N/A, #NA, <NA>, in any usual case.
+    Missing cells are: nothing, ?, -, --, ., NA, N/A, n.a., NaN, null, None, NaT, #N/A, #NA, <NA>, in any usual case,
+    and those of `missing`: texts, or numbers such as "-999", which is -999.0 too.
 
     Raises InputError: file missing, empty, not text; rows of different length; a quote that is not closed; names twice.
 
@@ -49,7 +51,7 @@ def read_csv(
     """
     source = os.fspath(path)
     return table_from_text(read_text(path), source, delimiter=delimiter, decimal=decimal, header=header, kinds=kinds,
-                           told=told)  # fmt: skip
+                           missing=missing, told=told)  # fmt: skip
 
 
 def table_from_text(
@@ -60,6 +62,7 @@ def table_from_text(
     decimal: str | None = None,
     header: bool | None = None,
     kinds: Mapping[str, str] | None = None,
+    missing: Collection[str] = (),
     told: Callable[[float], object] | None = None,
 ) -> Table:
     r"""The same for the text of a CSV file; errors call it `source`.
@@ -75,7 +78,10 @@ def table_from_text(
     if delimiter is not None:
         delimiter = dialect.check_delimiter(delimiter)
     delimiter = delimiter or named or dialect.find_delimiter(text)
-    rows = split_text(text, delimiter, source, lambda share: told(_SPLITTING * share))
+    given = [text]
+    del text  # so that it can go as soon as it is split
+    rows = split_text(given.pop(), delimiter, source, lambda share: told(_SPLITTING * share))
+    columns = rows.columns
 
     mark = decimal or dialect.find_decimal(list(zip(*(rows.sample[1:] or rows.sample), strict=True)))
     notes = []
@@ -84,11 +90,13 @@ def table_from_text(
         if len(rows.lines) == 1:
             what = f"{quoted(source, 1000)} has {counted(len(names), 'column name')} but no rows of data"
             raise InputError(what, why="the first line is taken for the names", fix="add rows below it")
-        columns, lines = [column.split(NUL, 1)[1] for column in rows.columns], rows.lines[1:]
+        for j, cells in enumerate(columns):
+            columns[j] = cells.split(NUL, 1)[1]
+        lines = rows.lines[1:]
         if unnamed:
             notes.append(f"{counted(len(unnamed), 'column')} without a name: called {listed(unnamed, 3)}")
     else:
-        names, columns, lines = [f"x{j}" for j in range(1, len(rows.columns) + 1)], rows.columns, rows.lines
+        names, lines = [f"x{j}" for j in range(1, len(columns) + 1)], rows.lines
         if header is None:
             notes.append(f"the first line holds data, not names: the columns are called x1 … x{len(names)}")
     if mark == ",":
@@ -98,9 +106,17 @@ def table_from_text(
 
     kinds = _check_kinds(kinds, names, source)
     made: list[Column] = []
-    for name, texts in zip(names, columns, strict=True):
-        told(_SPLITTING + (1 - _SPLITTING) * len(made) / len(names))
-        made.append(column_from_cells(name, texts, mark, kinds.get(name), sure=decimal is not None))
+    gone = 0
+    for j, name in enumerate(names):
+        told(_SPLITTING + (1 - _SPLITTING) * j / len(names))
+        texts, columns[j] = columns[j], ""
+        column = column_from_cells(name, texts, mark, kind := kinds.get(name), sure=decimal is not None)
+        if missing:
+            column = with_missing(before := column, missing, kind, sure=decimal is not None)
+            gone += int(column.missing.sum() - before.missing.sum())
+        made.append(column)
+    if missing:
+        notes.append(f"{counted(gone, 'cell')} with {listed(missing)} taken as missing")
     return Table(tuple(made), len(lines), source, tuple(notes), lines)
 
 

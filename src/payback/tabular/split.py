@@ -51,16 +51,22 @@ def split_text(text: str, delimiter: str, source: str, told: Callable[[float], o
     >>> split_text("a,b\n1,2\n", ",", "a note", lambda share: None).columns == ["a\0001", "b\0002"]
     True
     """
-    rows = _Rows(text, delimiter, source)
-    while rows.at < len(text):
-        told(rows.at / len(text))
+    rows, length = _Rows(text, delimiter, source), len(text)
+    del text
+    while rows.at < length:
+        told(rows.at / length)
         size = max(_BLOCK, _CELLS * rows.width)
-        end = text.rfind("\n", rows.at, rows.at + size) + 1
+        end = rows.text.rfind("\n", rows.at, rows.at + size) + 1
         if not (end and rows.width > 0 and rows.cut(end)):
             rows.read(end or rows.at + size)
     if not rows.blocks:
         raise InputError(f"{quoted(source, 1000)} is empty", why="a table needs a line of names and rows of data")
-    columns = [NUL.join(column) for column in zip(*rows.blocks, strict=True)]
+    rows.text = ""  # if nobody else holds it; the cells twice beside it would be the most memory that reading takes
+    columns = []
+    for j in range(rows.width):
+        columns.append(NUL.join([block[j] for block in rows.blocks]))
+        for block in rows.blocks:
+            block[j] = ""
     return Split(columns, np.concatenate(rows.lines), rows.sample, rows.blank)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -14,6 +14,7 @@ from payback.errors import InputError
 from payback.tabular import cells
 from payback.tabular.cells import quoted
 from payback.tabular.column import Column
+from payback.tabular.kinds import with_missing
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +51,11 @@ class Table:
             why=f"its columns are {listed(self.names)}",
             fix=nearest(name, self.names),
         )
+
+    def with_missing(self, marks: Collection[str]) -> Table:
+        """The table without the values that are one of these texts, or the same number."""
+        columns = tuple(with_missing(column, marks) for column in self.columns) if marks else self.columns
+        return self if columns == self.columns else replace(self, columns=columns)
 
     def place(self, row: int) -> str:
         """Where row `row` (from 0) stands, in the user's terms: 'data.csv, line 17'."""

@@ -21,7 +21,7 @@ def check_rows(
     as_it_is: whether an X of whole numbers is to stay one.
     Raises ShapeError when the numbers of rows differ, InputError for values that are not finite numbers.
     """
-    X, y = _numbers(X, "X"), _numbers(y, "y")
+    given, X, y = X, _numbers(X, "X"), _numbers(y, "y")
     if X.ndim < 2:
         raise ShapeError(
             f"X has the shape {X.shape}",
@@ -29,7 +29,10 @@ def check_rows(
             fix="write X[:, None] for one feature, X[None, :] for one sample",
         )
     if y.ndim == 0 or len(X) != len(y):
-        raise ShapeError(f"X has {len(X)} rows and y has the shape {y.shape}", why="each sample needs its target")
+        several = isinstance(given, (list, tuple)) and len(y.shape) > 0 and X.shape[1:2] == y.shape[:1]
+        fix = "put arrays side by side, np.concatenate(X, axis=1): a network may take its columns apart"
+        raise ShapeError(f"X has {len(X)} rows and y has the shape {y.shape}", why="each sample needs its target",
+                         fix=fix if several else None)  # fmt: skip
     if len(X) == 0:
         raise InputError("X has no rows", why="there is nothing to learn from")
     if weights is not None:

@@ -45,9 +45,7 @@ def statement(recorded: RecordedRun, name: str, entry: Any, start: int | None, s
     leaf = names.index(path)
     array = parameters(first)[path]
     optimizer = recorded.optimizer
-    decays = (
-        isinstance(optimizer, AdamW) and array.ndim > 1 and path.rsplit(".", 1)[-1] not in optimizer.exempt
-    )  # as AdamW.update has it
+    decays = isinstance(optimizer, AdamW) and optimizer.decays(path, array)
     shares = Shares(first, recorded.loss, leaf, index, interpreted=recorded.interpreted, call=_trained)
     walk = recorded.walk(start, stop)
     before = next(walk)

@@ -37,7 +37,7 @@ from payback.train.step import Steps, draws_of, in_chunks
 if TYPE_CHECKING:
     from payback.train.runs import RecordedRun
 
-Callback = Callable[[dict[str, Any], Any], None]
+Callback = Callable[[dict[str, Any], Any], object]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Run:
 
     net         the trained network (the best one, where the best is known)
     history     one record an epoch
-    stopped     "epochs", "early stopping", "gradient norm", "change of cost" or "interrupted"
+    stopped     "epochs", "early stopping", "gradient norm", "change of cost", "callback" or "interrupted"
     best_epoch  the epoch that net is of; 0: before the end of the first
     settings    what the training was told, for the record
     standing    what `fit(resume=run)` goes on from (the last network, the optimizer's state), or None if nothing can
@@ -118,7 +118,7 @@ def fit(
     number.  Precision, recall and f1 are those of class 1 of two, else averages over the classes.
     seed: of the split and of the order of the rows.
     progress: False: none; by default a line with the time left, if standard error is a terminal.
-    callbacks: called with (record, network) after every epoch.
+    callbacks: called with (record, network) after every epoch; one that returns True ends the training.
     record: a new folder (or a `Recording`) for every step, so that `pb.open_run` can go back to each of them.
     on_nan: what becomes of a cost that is not finite. "refuse": NonFiniteError, saying where it was born. "explain":
     its whole story on standard error too, and what is needed to replay the step, in `record` or a temporary folder.
@@ -228,6 +228,7 @@ class _Training:
         self.watch = patience is not None and held >= MIN_ROWS_TO_STOP
         self.watched = "validation_loss" if self.watch else "loss"
         self.shown: Progress | None = None
+        self._ended = False  # by a callback
         self._astray: Any = None  # the network whose validation cost is computed
 
     def begin(self, before: Standing | None) -> None:
@@ -327,7 +328,8 @@ class _Training:
         for callback in self.callbacks:
             trained = network()
             with opened():
-                callback(record, trained)
+                answer = callback(record, trained)
+            self._ended = self._ended or (isinstance(answer, (bool, np.bool_)) and bool(answer))
         if self.shown:
             costs = ("loss", "validation_loss")
             self.shown.update(epoch, **{name: record[name] for name in costs if name in record})
@@ -355,7 +357,7 @@ class _Training:
             reason = reason or "change of cost"
         if self.watch and at.best is not None and len(at.history) - at.best[1] >= self.settings["patience"]:
             reason = reason or "early stopping"
-        return reason
+        return reason or ("callback" if self._ended else None)
 
     def _tell(self, problem: NonFiniteError, on_nan: str) -> None:
         """Add to an error of a step or of a validation what is known of it."""

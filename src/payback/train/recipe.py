@@ -18,7 +18,8 @@ from payback.optim.optimizers import OPTIMIZERS, AdamW, GradientDescent, Optimiz
 from payback.optim.schedules import Constant, Cosine, Schedule, positive
 
 STEPS = 3000  # steps that small tables get, however few rows they have
-MIN_EPOCHS, MAX_EPOCHS = 100, 400
+WATCHED_STEPS = 20_000  # that tables get which are watched, and stop early: up to WATCHED_EPOCHS
+MIN_EPOCHS, MAX_EPOCHS, WATCHED_EPOCHS = 100, 400, 200
 MANY_ROWS = 2000  # from here on a second layer pays, and rows can be spared to watch the training by
 RATES = {"gd": 0.1, "momentum": 0.02, "nesterov": 0.02, "rmsprop": 1e-3, "adam": 3e-3, "adamw": 5e-3}
 
@@ -81,6 +82,8 @@ class Recipe:
             )
         batch: int | Literal["all"] = self.batch_size or ("all" if self.line_search else _batch(rows))
         size = rows if batch == "all" else min(batch, rows)
+        derived = _epochs(rows, size, self.line_search, bool(self.valid))
+        epochs = self.epochs if self.epochs is not None else derived
         return dataclasses.replace(
             self,
             hidden=hidden,
@@ -91,9 +94,10 @@ class Recipe:
             weight_decay=self.weight_decay
             if self.weight_decay is not None
             else (_decay(rows, columns, classes) if optimizer == "adamw" else 0.0),
-            epochs=self.epochs if self.epochs is not None else _epochs(rows, size, self.line_search),
+            epochs=epochs,
             batch_size=batch,
-            patience=self.patience or 20,
+            # the rate falls over all epochs, and the best ones come late: to give up after 20 of 200 lost points
+            patience=self.patience or max(20, epochs // 5),
             valid=self.valid or 0.0,
             dtype=self.dtype or ("float32" if hidden else "float64"),
         )
@@ -172,9 +176,10 @@ def _batch(rows: int) -> int:
     return 64 if rows < 50_000 else 256
 
 
-def _epochs(rows: int, size: int, line_search: bool) -> int:
-    """Epochs for about STEPS steps on small tables; large ones get at least MIN_EPOCHS, and stop early."""
+def _epochs(rows: int, size: int, line_search: bool, watched: bool) -> int:
+    """Epochs for about STEPS steps on small tables, more where rows are watched; large ones get MIN_EPOCHS."""
     if line_search:
         return 10_000
     per_epoch = -(-rows // size)
-    return max(MIN_EPOCHS, min(MAX_EPOCHS, round(STEPS / per_epoch)))
+    most = max(min(MAX_EPOCHS, STEPS / per_epoch), min(WATCHED_EPOCHS, WATCHED_STEPS / per_epoch) if watched else 0)
+    return max(MIN_EPOCHS, round(most))

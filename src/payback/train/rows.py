@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from payback.errors import InputError
-from payback.nn.layers import known
+from payback.nn.activations import ACTIVATIONS, sigmoid, softmax
+from payback.nn.layers import Activation, Sequential, known
 from payback.nn.losses import LOSSES
 from payback.trace.tree import leaves
 from payback.train.checks import fit_target, hold_out, takes_whole_numbers
@@ -56,6 +57,12 @@ def _with_weights(loss: Any) -> Callable[..., Any]:
     signature = _signature(loss)
     if signature is None:
         return loss
+    if (first := next(iter(signature.parameters), "")) in ("net", "model", "network", "module"):
+        raise InputError(
+            f"the loss {getattr(loss, '__name__', loss)} takes {signature}",
+            why="it is called with (prediction, target) or (prediction, target, weights)",
+            fix=f"a cost of {first} itself is trained by a loop of your own, with pb.value_and_grad",
+        )
     if _takes(signature, 3):
         return loss
     if not _takes(signature, 2):
@@ -106,6 +113,19 @@ def called_after_epochs(callbacks: Any) -> list[Callable[..., Any]]:
     return made
 
 
+def _check_end(net: Any, loss: Loss) -> None:
+    """Raises InputError for a network that ends with what the loss does to its result: twice is another cost."""
+    last = net
+    while isinstance(last, Sequential) and last.layers:
+        last = last.layers[-1]
+    last = ACTIVATIONS[last.name] if isinstance(last, Activation) else getattr(last, "function", last)
+    twice = {"cross_entropy": softmax, "binary_cross_entropy": sigmoid}.get(loss) if isinstance(loss, str) else None
+    if twice is not None and last is twice:
+        name = twice.__name__
+        raise InputError(f"the network ends with a {name}", why=f"{loss} takes logits, and has the {name} in it",
+                         fix=f"leave the last layer out: pb.nn.{name}(run.net(X)) is then what it made")  # fmt: skip
+
+
 def _usual_loss(y: Any) -> str:
     return "cross_entropy" if y.dtype.kind in "iu" else "squared_error"
 
@@ -124,6 +144,7 @@ def training_rows(
         sample_weight = weighted_by_class(y, class_weight, sample_weight)
     X, y, weights = check_rows(X, y, sample_weight, dtype, takes_whole_numbers(net, dtype))
     loss, loss_of = loss_function(loss if loss is not None else _usual_loss(y))
+    _check_end(net, loss)
     y = fit_target(net, X, y, loss, "y")
     X, y, weights, held, numbers = hold_out(net, X, y, weights, validation, key, loss in CLASSIFYING)
     if held is not None:

@@ -23,6 +23,7 @@ from payback.io.model import read_model, save_model
 from payback.nn.activations import softmax
 from payback.nn.layers import MLP
 from payback.tabular import Encoder, Table, TargetEncoder, task_of
+from payback.tabular.cells import quoted
 from payback.train.data import split_rows
 from payback.train.fit import Run, fit
 from payback.train.metrics import confusion_matrix, r2, rmse
@@ -82,12 +83,14 @@ class TableModel:
 
         The share of the variance explained, r2, is None where the true values are all equal.
         """
+        table = table.with_missing(self.encoder.missing)
         outputs = self.outputs(table, rows, unseen="zero", notes=notes)
         count = len(outputs)
         if self.target.task == "classify":
             true = self.target.encode(table, rows, unseen="mark")
             predicted = np.argmax(outputs, axis=1)
             named = true >= 0
+            confusion = confusion_matrix(predicted[named], true[named], len(self.target.classes))
             log = -np.log(np.maximum(self.probabilities(outputs)[np.arange(count), true], np.finfo(float).tiny))
             return {
                 "rows": count,
@@ -95,8 +98,8 @@ class TableModel:
                 "cross_entropy": float(np.mean(log[named])) if named.any() else None,
                 "unknown_classes": int(count - named.sum()),
                 "classes": list(self.target.classes),
-                "confusion": confusion_matrix(predicted[named], true[named], len(self.target.classes)).tolist(),
-            }
+                "confusion": confusion.tolist(),
+            } | _beside(confusion, count, self.target.classes)
         true = self.target.decode(self.target.encode(table, rows)).reshape(count, -1)
         values = self.decode(outputs).reshape(count, -1)
         return {
@@ -137,6 +140,17 @@ class TableModel:
         if ends != (len(encoder.feature_names_out), target.n_outputs):
             raise ModelFileError("the model's network and columns do not fit together", where=str(folder))
         return cls(net, encoder, target)
+
+
+def _beside(confusion: Array, count: int, classes: Sequence[str]) -> dict[str, Any]:
+    """What an accuracy is to be compared with: the mean over the classes of how many of a class are told, and what one
+    answer for all rows would have.  Nothing of rows of which no class is known."""
+    occurs = confusion.sum(axis=1)
+    if not occurs.any():
+        return {}
+    told, most = (confusion.diagonal()[occurs > 0] / occurs[occurs > 0]).mean(), int(occurs.argmax())
+    always = {"class": classes[most], "accuracy": float(occurs[most] / count)}
+    return {"balanced_accuracy": float(told), "always": always}
 
 
 @dataclass(frozen=True)
@@ -181,19 +195,27 @@ def prepare(
     recipe: Recipe | None = None,
     test: float = 0.2,
     last: bool = False,
+    without: Sequence[str] = (),
+    missing: Sequence[str] = (),
     seed: int = 0,
 ) -> Prepared:
     """Split the rows (test, validation, training; classes in equal shares) and fit the encoders on the training rows.
 
     last: the last rows are tested and those before them watched, as they stand, instead of random ones.
+    without: columns that are not predicted from.  missing: see `read_csv`.
     The network of the model that is returned has its initial weights.
     Raises InputError for columns, shares or options that do not go together.
     """
     if not 0 <= test < 1:
         raise InputError(f"the test share is {test!r}", why="it is at least 0 and less than 1")
-    features = [name for name in table.names if name not in targets]
+    table = table.with_missing(missing)
+    if both := [name for name in without if name in targets]:
+        raise InputError(f"column {quoted(both[0])} is the target and left out", fix="choose one of them")
+    spared = {table.column(name).name for name in without}
+    features = [name for name in table.names if name not in targets and name not in spared]
     if not features:
-        raise InputError("there is no column to predict from", where=table.source, why="the target is the only one")
+        why = "all others are left out" if without else "the target is the only one"
+        raise InputError("there is no column to predict from", where=table.source, why=why)
     chosen = task_of(table, targets) if task == "auto" else task
     everything = TargetEncoder.fit(table, targets, chosen)  # names what is wrong with the target, in any row
     classes = everything.encode(table) if everything.task == "classify" else None
@@ -211,6 +233,8 @@ def prepare(
             fix="hold out fewer, or bring more",
         )
     encoder = Encoder.fit(table, features, train_rows, logarithms=recipe.hidden != ())  # a line is in the table's units
+    left_out = (*encoder.left_out, *((name, "as asked for") for name in table.names if name in spared))
+    encoder = dataclasses.replace(encoder, left_out=left_out, missing=tuple(missing))
     target = TargetEncoder.fit(table, targets, everything.task, train_rows)
     _weights_of_classes(target, recipe.class_weight)
     recipe = dataclasses.replace(recipe, valid=share)
