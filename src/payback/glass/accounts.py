@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, overload
 import numpy as np
 
 from payback.errors import PaybackError
+from payback.glass.counts import EXACT, counted
 from payback.ir.aval import Avals
 from payback.ir.node import Node
 from payback.ir.where import Position, position
@@ -200,6 +201,11 @@ class Race(NamedTuple):
     paths: int
     walks: int
     visits: int
+
+    def __repr__(self) -> str:  # Python writes no more than 4,300 digits
+        exact = max(self.paths, self.walks).bit_length() <= EXACT
+        paths, walks = (self.paths, self.walks) if exact else (counted(self.paths), counted(self.walks))
+        return f"Race(paths={paths}, walks={walks}, visits={self.visits})"
 
 
 def plain_number(value: Any) -> Any:

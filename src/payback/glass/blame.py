@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from payback.ad.paths import Amounts, Through, Without
-from payback.ad.sweep import sweep
+from payback.ad.sweep import Entry, sweep
 from payback.errors import InputError
 from payback.glass.accounts import Account, Edge
 from payback.glass.inside import Opened
 from payback.glass.samples import owners
 from payback.ir.node import Node
 from payback.ir.where import position
+from payback.ops.index import Scattered
 from payback.ops.row import CONST
 from payback.trace.backward import seed_for
 
@@ -172,15 +173,40 @@ def _by_payer(book: Ledger, by: str) -> list[tuple[Any, dict[str, Any]]]:
     for leaf in book.leaves:
         if leaf is book.top:
             groups.setdefault("the top itself", {})[leaf.name] = leaf.settled
-        for edge in book.pile(leaf):
-            payer = edge.payer
+        entries: dict[Any, list[Entry]] = {}  # payments to some entries: all of a group in one buffer
+        for node, paid in _payments(book, leaf.node):
+            payer = book.accounts[node]
             if by == "line":
                 name = f"{payer.where.file}:{payer.where.line}" if payer.where is not None else "no line"
             else:
                 name = payer.layer if by == "layer" else payer.op
             group = groups.setdefault(name, {})
-            group[leaf.name] = edge.paid if leaf.name not in group else group[leaf.name] + edge.paid
+            if type(paid) is Scattered:
+                entries.setdefault(name, []).append((None, 0, paid))
+                continue
+            amount = book.amount(leaf.node, paid)
+            group[leaf.name] = amount if leaf.name not in group else group[leaf.name] + amount
+        for name, pile in entries.items():
+            amount = book.plain(book.gradient.total(leaf.node, pile[::-1]))
+            group = groups[name]
+            group[leaf.name] = amount if leaf.name not in group else group[leaf.name] + amount
     return [(name, {leaf.name: group.get(leaf.name) for leaf in book.leaves}) for name, group in groups.items()]
+
+
+def _payments(book: Ledger, node: Node) -> Iterator[tuple[Node, Any]]:
+    """Who pays a node how much, ascending; what comes through a change of the dtype is its payer's, for nobody wrote
+    that."""
+    gradient = book.gradient
+    with np.errstate(all="ignore"):
+        for payer, slot, kept in reversed(book.piles.get(node, ())):
+            if payer is None:
+                continue
+            if payer.op.name == "cast" and payer is not book.top.node:
+                for further, paid in _payments(book, payer):
+                    whole = gradient.total(payer, [(None, 0, paid)]) if type(paid) is Scattered else paid
+                    yield further, gradient.pull(payer, slot, whole)
+            else:
+                yield payer, kept if kept is not None else gradient.pull(payer, slot, book.bars[payer])
 
 
 _SUMS = frozenset({"add", "sub", "neg", "identity", "cast"})

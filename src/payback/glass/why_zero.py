@@ -30,11 +30,11 @@ from payback.glass.explain import Wrt, chosen_nodes, run
 from payback.glass.inside import Opened
 from payback.glass.lost import Lost, fact_of, lost
 from payback.glass.names import read_last
+from payback.glass.origins import MOVES
 from payback.glass.unreached import Cause, cuts, text_of
 from payback.ir.aval import Aval
 from payback.ir.node import Node, ancestors
 from payback.ir.where import position
-from payback.ops.several import PART
 from payback.trace.backward import seed_for
 from payback.transforms.gradient import ArgNums
 
@@ -292,8 +292,8 @@ def _stops(kind: str, kinds: _Kinds) -> Iterator[_Stop]:
     loose, strict = map(kinds.linked, rules)
     links = [kinds.links[rule] for rule in rules]
     for node, bar in strict.items():
-        if node.op is PART or (node.op.kind == "own" and node.op.name not in MULTILINEAR):
-            continue
+        if node.op.name in MOVES or (node.op.kind == "own" and node.op.name not in MULTILINEAR):
+            continue  # it pays the same under both
         masks: dict[Node, Any] = {}
         count = 0
         for slot, arg in enumerate(node.args):
