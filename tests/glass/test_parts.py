@@ -324,3 +324,29 @@ def test_loops_are_looked_into():
     without = loop.cut(edge)
     np.testing.assert_allclose(without.gradient["w"], loop.settled("w") - edge.paid, rtol=1e-12)
     assert {part.name.rpartition(":")[2] for part in loop.blame("line")} >= {str(line)}
+
+
+def test_a_loop_that_reads_entries_moves_those_entries():
+    def walked(x, n):
+        total = 0.0
+        for i in range(n):
+            total = total + x[i] * x[i]
+        return total
+
+    small, large = (pb.explain(walked, np.ones(1000), n, argnums=0).cost().value_bytes for n in (10, 20))
+    assert large == 2 * small
+
+
+def test_a_change_of_dtype_is_nobody_s():
+    def f(a, u):
+        x = 0.5
+        for i in range(3):
+            x = a * x * (1 - x) + u[i]
+        return np.tanh(x) * a
+
+    book = pb.explain(f, 2.0, np.ones(5))
+    parts = book.blame("op")
+    assert {part.name for part in parts} == {"mul", "index"}
+    for name in ("a", "u"):
+        added = sum(part.gradient[name] for part in parts if part.gradient[name] is not None)
+        assert np.allclose(added, book.settled(name), rtol=1e-14)

@@ -11,6 +11,7 @@ import numpy as np
 
 from payback.errors import InputError
 from payback.glass.evaluation import Evaluation, Record, evaluate, from_nodes, load
+from payback.glass.explain import Wrt
 from payback.glass.ledger import Ledger
 
 UNITS = 256  # eps of the coarser dtype that two ways of computing the same may be apart
@@ -133,7 +134,7 @@ def _number(value: Any) -> Any:
     return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
 
 
-def bisect(a: Any, b: Any, *, tol: float | None = None) -> Parting:
+def bisect(a: Any, b: Any, *, tol: float | None = None, wrt: Wrt = None) -> Parting:
     """The first node in the order of the sweep at which two runs part: values as computed, then adjoints as paid.
 
     a, b: what to compare: (function, *arguments), an `Evaluation`, a ledger, or a path to JSON that one of them wrote,
@@ -142,6 +143,7 @@ def bisect(a: Any, b: Any, *, tol: float | None = None) -> Parting:
     function, run that way.
     tol: the relative difference that does not count.  By default none, if both were computed in the same way and
     dtype, and else 256 roundings of the coarser dtype.
+    wrt: of functions, the leaves to differentiate by, as `pb.explain` names them; all floating ones if None.
 
     Returns a Parting: `first` (None if they agree), `pairs`, `programs` (where the programs themselves differ); printed
     it says so.  Raises InputError for what is no run.
@@ -154,14 +156,14 @@ def bisect(a: Any, b: Any, *, tol: float | None = None) -> Parting:
     >>> found.first.a.op, found.first.born
     ('sub', True)
     """
-    if _recorded(a) and _recorded(b):
+    if _recorded(a) and _recorded(b) and wrt is None:
         return _trainings(a, b, tol)
     if isinstance(b, str) and b in WAYS:
         if not _call(a):
             raise InputError(f"{b!r} needs a function to run that way", fix="write pb.bisect((f, x), 'float32')")
-        one, other = _evaluation(a), evaluate(a[0], *a[1:], **WAYS[b])
+        one, other = _evaluation(a, wrt), evaluate(a[0], *a[1:], **WAYS[b], wrt=wrt)
     else:
-        one, other = _evaluation(a), _evaluation(b)
+        one, other = _evaluation(a, wrt), _evaluation(b, wrt)
     pairs, programs, apart = [], None, []
     for number, (x, y) in enumerate(_both(one.records, other.records)):
         if x is None or y is None or (x.kind, x.op, x.value.shape) != (y.kind, y.op, y.value.shape):
@@ -202,11 +204,14 @@ def _call(run: Any) -> bool:
     return isinstance(run, tuple) and bool(run) and callable(run[0])
 
 
-def _evaluation(run: Any) -> Evaluation:
+def _evaluation(run: Any, wrt: Wrt = None) -> Evaluation:
+    if _call(run):
+        return evaluate(run[0], *run[1:], wrt=wrt)
+    if wrt is not None:
+        raise InputError("wrt is given", why="what was computed already has the leaves that it has",
+                         fix="give (function, *arguments)")  # fmt: skip
     if isinstance(run, Evaluation):
         return run
-    if _call(run):
-        return evaluate(run[0], *run[1:])
     if isinstance(run, Ledger):
         return of_ledger(run)
     if isinstance(run, (str, Path)):

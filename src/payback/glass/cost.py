@@ -273,7 +273,8 @@ def bytes_of(node: Node) -> int:
     name = node.op.name
     if name in _VIEWS or node.op.kind == "leaf":
         return 0
-    return sum(_bytes(part) for part in (*node.args, node))
+    read = (node, *node.args[1:]) if name == "index" else node.args  # the entries that it takes, not all that are there
+    return sum(_bytes(part) for part in (*read, node))
 
 
 def _bytes(node: Node) -> int:
