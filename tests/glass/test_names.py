@@ -139,7 +139,8 @@ def test_arguments_and_results_of_helpers_and_parts_of_arrays_have_names():
     assert {"left", "right", "gain", "up", "down", "low", "high", "second", "v", "v#2", "v#3", "ends", "ends#2"} <= set(
         found
     )
-    assert found["left"].value.tolist() == (U * 2.0).tolist() and found["gain"].value.tolist() == np.sin(U).tolist()
+    assert found["left"].value.tolist() == (U * 2.0).tolist()
+    assert found["gain"].value.tolist() == np.sin(U).tolist()
     assert found["down"].value.tolist() == (np.sin(U) - (V + 1.0)).tolist()
     assert found["second"].value.tolist() == V.tolist()
     assert found["high"].value.tolist() == np.exp(found["down"].value).tolist()

@@ -350,3 +350,30 @@ def test_a_change_of_dtype_is_nobody_s():
     for name in ("a", "u"):
         added = sum(part.gradient[name] for part in parts if part.gradient[name] is not None)
         assert np.allclose(added, book.settled(name), rtol=1e-14)
+
+
+def test_flow_adds_up_what_a_loop_does_again_and_again():
+    def recurrent(W, u):
+        h = np.zeros(3)
+        for x in u:
+            h = np.tanh(W @ h + x)
+        return (h * h).sum()
+
+    flow = pb.explain(recurrent, np.full((3, 3), 0.01), np.ones(40)).flow()
+    worst = flow.repeated()[0]
+    assert (worst.first.edge.payer.op, worst.first.edge.arg.name, worst.times) == ("contract", "h#39", 39)
+    assert worst.gain == pytest.approx(sum(s.gain for s in flow if s.edge.payer.op == "contract" and s.edge.slot == 1))
+    assert "→ h (contract)" in str(flow)
+    assert "in recurrent: W @ h" in str(flow).splitlines()[-4]
+    assert not pb.explain(lambda x: np.tanh(0.01 * x).sum(), np.ones(3)).flow().telling()
+
+
+def test_a_row_with_a_column_is_asked_about():
+    def squares(w, X, y):
+        return ((X @ w - y) ** 2).mean()
+
+    w, X, y = np.ones(2), np.ones((4, 2)), np.ones(4)
+    assert "is it meant?" in pb.explain(squares, w, X, y[:, None]).to_text()
+    assert "is it meant?" not in pb.explain(squares, w, X, y).to_text()
+    outer = pb.explain(lambda a, b: (a[:, None] * b[None, :]).sum(), np.ones(4), np.ones(4))
+    assert "is it meant?" not in outer.to_text()

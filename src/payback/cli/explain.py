@@ -224,6 +224,8 @@ def _tell_flow(book: Ledger, out: Output) -> list[dict[str, Any]]:
     ], headers=("payment", "op", "before", "gain", "after", "where"), align="llrrrl")  # fmt: skip
     if len(steps) > _ROWS:
         out.line(f"… and {len(steps) - _ROWS:,} more")
+    for line in steps.telling():
+        out.line(line)
     return [
         {"payer": s.edge.payer.name, "slot": s.edge.slot, "arg": s.edge.arg.name, "before": number(s.before),
          "gain": number(s.gain), "after": number(s.after)}

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from payback.glass.ledger import Ledger
 
 _SHOWN = 40
+_REPEATED = 5  # times from which on it is told
+_GROUPS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,25 @@ class Step:
         text = f"  {place.text}" if place is not None else ""
         names = f"{self.edge.payer.name} → {self.edge.arg.name}"
         return f"{self.before:9.2f} {self.gain:+9.2f} {self.after:9.2f}  {names} ({self.edge.payer.op}){text}"
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """What one sub-expression pays one of its arguments, time after time: how often, and its gains added up."""
+
+    first: Step
+    times: int
+    gain: float
+
+    def __str__(self) -> str:
+        edge = self.first.edge
+        between = f"{_base(edge.payer.name)} → {_base(edge.arg.name)} ({edge.payer.op})"
+        place = f"  {edge.payer.where}" if edge.payer.where is not None else ""
+        return f"{self.times:9,} {self.gain / self.times:+9.2f} {self.gain:+9.2f}  {between}{place}"
+
+
+def _base(name: str) -> str:
+    return name.partition("#")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +83,30 @@ class Flow:
         """The k payments with the largest gain."""
         return sorted((step for step in self.steps if not math.isnan(step.gain)), key=lambda step: -step.gain)[:k]
 
+    def repeated(self) -> list[Repeated]:
+        """Payments that one sub-expression makes again and again, those first that change most in all.
+
+        Only between what lies on the way: what a leaf is paid goes no further.  It is there that gradients vanish and
+        explode with the number of steps.
+        """
+        groups: dict[Any, list[Step]] = {}
+        for step in self.steps:
+            where = step.edge.payer.node.where
+            if where is not None and step.edge.arg.node.args and math.isfinite(step.gain):
+                groups.setdefault((where[:2], step.edge.payer.op, step.edge.slot), []).append(step)
+        made = [Repeated(steps[0], len(steps), sum(step.gain for step in steps))
+                for steps in groups.values() if len(steps) >= _REPEATED]  # fmt: skip
+        return sorted(made, key=lambda group: -abs(group.gain))
+
     def __str__(self) -> str:
         lines = ["   before      gain     after  (log2 of norms)", *map(str, self.steps[:_SHOWN])]
         more = len(self.steps) - _SHOWN
-        return "\n".join([*lines, *([f"… and {more:,} more"] if more > 0 else [])])
+        return "\n".join([*lines, *([f"… and {more:,} more"] if more > 0 else []), *self.telling()])
+
+    def telling(self) -> list[str]:
+        """What is repeated, in words: the ten that change most, each by a factor of 2 or more in all."""
+        again = [group for group in self.repeated()[:_GROUPS] if abs(group.gain) >= 1]
+        return ["repeated: times, mean gain, together", *map(str, again)] if again else []
 
 
 def flow(book: Ledger) -> Flow:

@@ -62,7 +62,22 @@ def closing(book: Ledger) -> list[str]:
     edges = len(book.edges)
     lines.append(f"{edges:,} edge{'s' * (edges != 1)}, each paid once; path by path: {told}")
     unpaid = [leaf.name for leaf in book.leaves if leaf.settled is None]
-    return [*lines, *([f"no path: {', '.join(unpaid)}"] if unpaid else [])]
+    return [*lines, *([f"no path: {', '.join(unpaid)}"] if unpaid else []), *doubtful(book)]
+
+
+def doubtful(book: Ledger) -> list[str]:
+    """Operations of a row of n with a column of n, which are n×n: seldom meant."""
+    found = {}
+    for account in book.nodes:
+        if len(account.shape) == 2 and account.node.op.kind == "pointwise" and account.where is not None:
+            n, columns = account.shape
+            shapes = {arg.shape for arg in account.node.args}
+            if n == columns > 1 and (n,) in shapes and (n, 1) in shapes:
+                found[account.where] = (
+                    f"is it meant? {account.where.at}: {account.where.text} takes every entry of a row of {n:,} "
+                    f"with every entry of a column of {n:,}"
+                )
+    return list(found.values())
 
 
 def _tree(book: Ledger) -> Iterator[Row]:
