@@ -359,11 +359,18 @@ def test_flow_adds_up_what_a_loop_does_again_and_again():
             h = np.tanh(W @ h + x)
         return (h * h).sum()
 
-    flow = pb.explain(recurrent, np.full((3, 3), 0.01), np.ones(40)).flow()
+    book = pb.explain(recurrent, np.full((3, 3), 0.01), np.ones(40))
+    flow = book.flow()
     worst = flow.repeated()[0]
     assert (worst.first.edge.payer.op, worst.first.edge.arg.name, worst.times) == ("contract", "h#39", 39)
     assert worst.gain == pytest.approx(sum(s.gain for s in flow if s.edge.payer.op == "contract" and s.edge.slot == 1))
     assert "→ h (contract)" in str(flow)
+    (trend,) = flow.trends()
+    owed = [float(np.linalg.norm(book[name].settled)) for name in ("h", "h#40")]
+    assert (trend.name, len(trend.norms)) == ("h", 40)
+    assert trend.norms == sorted(trend.norms, reverse=True)
+    assert trend.factor == pytest.approx((owed[0] / owed[1]) ** (1 / 39))
+    assert "what h is owed shrinks with each round back" in str(flow)
     assert any(line.endswith("in recurrent: W @ h") for line in flow.telling())
     assert not pb.explain(lambda x: np.tanh(0.01 * x).sum(), np.ones(3)).flow().telling()
 

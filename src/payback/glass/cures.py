@@ -40,7 +40,6 @@ ZERO = {
     ("zero partial", "tanh"): _SATURATED,
     ("zero partial", "sigmoid"): _SATURATED,
     ("zero partial", "exp"): _SATURATED,
-    ("zero partial", "logsumexp"): _SATURATED,
     (
         "zero partial",
         "clip",

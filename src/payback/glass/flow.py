@@ -55,6 +55,24 @@ class Repeated:
         return f"{self.times:9,} {self.gain / self.times:+9.2f} {self.gain:+9.2f}  {between}{place}"
 
 
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """What a variable of a loop is owed, round by round from the last one back: log2 of norms."""
+
+    name: str
+    norms: list[float]
+
+    @property
+    def factor(self) -> float:
+        """How many times as much it is owed a round earlier, in the mean."""
+        return float(2.0 ** ((self.norms[-1] - self.norms[0]) / (len(self.norms) - 1)))
+
+    def __str__(self) -> str:
+        how = "grows" if self.norms[-1] > self.norms[0] else "shrinks"
+        return (f"what {self.name} is owed {how} with each round back, ×{self.factor:.3g} in the mean: "
+                f"2^{self.norms[0]:.1f} to 2^{self.norms[-1]:.1f} in {len(self.norms):,} rounds")  # fmt: skip
+
+
 def _base(name: str) -> str:
     return name.partition("#")[0]
 
@@ -103,10 +121,24 @@ class Flow:
         more = len(self.steps) - _SHOWN
         return "\n".join([*lines, *([f"… and {more:,} more"] if more > 0 else []), *self.telling()])
 
+    def trends(self) -> list[Trend]:
+        """How what the variables of loops are owed grows or shrinks from round to round, back from the last; those
+        first that change most.  A variable without a name in the program is none."""
+        variables: dict[tuple[str, Any], dict[int, float]] = {}
+        for step in self.steps:
+            payer = step.edge.payer
+            name, where = _base(payer.name), payer.node.where
+            on = bool(step.edge.arg.node.args)  # what pays leaves alone is handed to the loop from without
+            if on and where is not None and not name.startswith(payer.op) and math.isfinite(step.before):
+                variables.setdefault((name, where[:2]), {})[payer.id] = step.before
+        made = [Trend(name, list(norms.values())) for (name, _), norms in variables.items() if len(norms) >= _REPEATED]
+        return sorted(made, key=lambda trend: -abs(trend.norms[-1] - trend.norms[0]))
+
     def telling(self) -> list[str]:
         """What is repeated, in words: the ten that change most, each by a factor of 2 or more in all."""
+        trends = [trend for trend in self.trends()[:_GROUPS] if abs(trend.norms[-1] - trend.norms[0]) >= 1]
         again = [group for group in self.repeated()[:_GROUPS] if abs(group.gain) >= 1]
-        return ["repeated: times, mean gain, together", *map(str, again)] if again else []
+        return [*map(str, trends), *(["repeated: times, mean gain, together", *map(str, again)] if again else [])]
 
 
 def flow(book: Ledger) -> Flow:

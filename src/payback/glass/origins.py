@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -109,6 +110,8 @@ class Origin:
 
 def bad_entries(value: Any) -> Any:
     """A mask of the entries that are not finite."""
+    if type(value) is float:
+        return np.bool_(not isfinite(value))
     value = np.asarray(value)
     return ~np.isfinite(value) if value.dtype.kind == "f" else np.zeros(value.shape, bool)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -136,6 +137,8 @@ class _Guilt(Links):
 
     def total(self, node: Node, pile: list[Entry]) -> Any:
         total = super().total(node, pile)
+        if type(total) is float:
+            return total if bad_entries(node.value) else 0.0
         if isinstance(total, list):
             return [None if t is None else t * bad_entries(v) for t, v in zip(total, node.value, strict=True)]
         return total * bad_entries(node.value)
@@ -206,6 +209,11 @@ def _fed(node: Node, infinite_data: Set[Node] = frozenset()) -> Any:
     An infinity that was given is no fault as long as only infinities come of it: 0·∞ is where the NaN is born.
     """
     row, params = node.op, node.params
+    if row.kind == "pointwise" and type(node.value) is float and all(type(arg.value) is float for arg in node.args):
+        alone = node.value != node.value  # a NaN, which infinities that were given do not excuse
+        return np.bool_(any(
+            arg.value != arg.value if alone and arg in infinite_data else not isfinite(arg.value) for arg in node.args
+        ))  # fmt: skip
     becomes_nan = np.isnan(np.asarray(node.value))
 
     def masks(given: bool) -> list[Any]:
