@@ -384,3 +384,23 @@ def test_a_row_with_a_column_is_asked_about():
     assert "is it meant?" not in pb.explain(squares, w, X, y).to_text()
     outer = pb.explain(lambda a, b: (a[:, None] * b[None, :]).sum(), np.ones(4), np.ones(4))
     assert "is it meant?" not in outer.to_text()
+
+
+def test_what_is_alike_costs_alike():
+    """Rounds of a loop are looked up; what the first costs is what each costs."""
+
+    def looped(a, n):
+        x = 0.3
+        for _ in range(n):
+            x = np.maximum(a * x * (1.0 - x), x**2) + np.float32(0.5) * x
+        return x
+
+    costs = [pb.explain(looped, 3.2, n, argnums=0).cost() for n in (2, 3, 9)]
+    for kind in ("value_flops", "gradient_flops", "value_bytes", "gradient_bytes"):
+        two, three, nine = (getattr(cost, kind) for cost in costs)
+        assert nine - three == 6 * (three - two) > 0
+
+
+def test_a_norm_is_counted_number_by_number():
+    book = pb.explain(lambda x: np.linalg.norm(x) ** 2 * x[0], np.array([1.0, 2.0])).by_entry()
+    assert book.cost().gradient_flops > 0
