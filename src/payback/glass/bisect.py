@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
@@ -242,12 +243,25 @@ def _tolerance(a: Evaluation, b: Evaluation) -> float:
     return UNITS * max(float(np.finfo(dtype).eps) for dtype in dtypes)
 
 
+def _apart(x: float, y: float, gross: float) -> float:
+    """The difference of two numbers, as `_difference` has it."""
+    if x == y or (x != x and y != y):
+        return 0.0
+    apart = abs(x - y)
+    if not isfinite(apart):
+        return inf
+    size = max(*(abs(v) for v in (x, y) if isfinite(v)), gross if isfinite(gross) else 0.0)
+    return apart / size if size else apart
+
+
 def _difference(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any], gross: float) -> tuple[float, tuple[int, ...]]:
     """(the largest difference, relative to the largest entry or to `gross`; where it is)."""
     if a.size == 0:
         return 0.0, ()
     if a.dtype == b.dtype and a.tobytes() == b.tobytes():
         return 0.0, (0,) * a.ndim
+    if a.size == 1:
+        return _apart(float(a.reshape(())), float(b.reshape(())), gross), (0,) * a.ndim
     x, y = a.astype(float).reshape(-1), b.astype(float).reshape(-1)
     with np.errstate(all="ignore"):
         apart = np.abs(x - y)

@@ -236,7 +236,7 @@ def _spoken(records: list[Record]) -> tuple[Record, ...]:
             stands[i] = operands
         else:
             stands[i] = (len(kept),)
-            kept.append(replace(record, operands=operands))
+            kept.append(record if operands == record.operands else replace(record, operands=operands))
     return tuple(kept)
 
 
