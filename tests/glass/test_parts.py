@@ -404,3 +404,21 @@ def test_what_is_alike_costs_alike():
 def test_a_norm_is_counted_number_by_number():
     book = pb.explain(lambda x: np.linalg.norm(x) ** 2 * x[0], np.array([1.0, 2.0])).by_entry()
     assert book.cost().gradient_flops > 0
+
+
+def test_terms_of_a_loop_and_of_sums_that_meet():
+    def looped(w, X):
+        total = 0.0
+        for i in range(len(X)):
+            total = total + (X[i] @ w) ** 2
+        for _ in range(40):
+            total = total + total
+        return total - w[0]
+
+    w, X = np.array([2.0, 3.0]), np.random.default_rng(5).normal(size=(4, 2))
+    parts = pb.explain(looped, w, X, wrt="w").blame("term")
+    assert len(parts) == 5
+    assert np.allclose(sum(part.gradient["w"] for part in parts), parts.total["w"], rtol=1e-14)
+    expected = {tuple(2.0**41 * (x @ w) * x) for x in X} | {(-1.0, 0.0)}
+    found = [part.gradient["w"] for part in parts]
+    assert all(any(np.allclose(part, other, rtol=1e-13) for part in found) for other in expected)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from payback.ad.algebra import Gradient
 from payback.ad.paths import Amounts, Through, Without
-from payback.ad.sweep import Entry, sweep
+from payback.ad.sweep import Entry, reach, sweep
 from payback.errors import InputError
 from payback.glass.accounts import Account, Edge
 from payback.glass.inside import Opened
@@ -120,13 +121,15 @@ def through(
     if len(given) != 1:
         raise InputError(f"through() got {len(given)} places", why="it tells what passes one of them",
                          fix="give one of a predicate, layer=, line=, term=, sample=")  # fmt: skip
+    whole = _whole(book)
+    size = _dot(whole, whole)
     if term is not None:
         return blame(book, "term")[term.name if isinstance(term, Account) else term]
     if sample is not None:
         split = _by_sample(book, samples)
         if not 0 <= sample < split.count:
             raise InputError(f"there is no sample {sample}", why=f"there are {split.count}, counted from 0")
-        return _part(sample, split.part(sample), _whole(book))
+        return _part(sample, split.part(sample), whole, size)
     name: Any = given[0]
     if layer is not None:
         chosen = {account.node for account in book.nodes if account.layer == layer}
@@ -141,7 +144,7 @@ def through(
         raise InputError(f"no node of the ledger is in {'layer' if layer is not None else 'line'} {name}"
                          if predicate is None else "the predicate holds for no node")  # fmt: skip
     gradient, _ = _passing(book, book.top.node, lambda node: (True, False) if node in chosen else None)
-    return _part(name, gradient, _whole(book))
+    return _part(name, gradient, whole, size)
 
 
 def blame(book: Ledger, by: str, samples: str | Sequence[str] | None = None) -> Blame:
@@ -163,7 +166,8 @@ def blame(book: Ledger, by: str, samples: str | Sequence[str] | None = None) -> 
             parts.append(("no sample", rest))
     else:
         raise InputError(f"by is {by!r}", why=f"it is one of {', '.join(BY)}")
-    made = [_part(name, gradient, whole) for name, gradient in parts]
+    size = _dot(whole, whole)
+    made = [_part(name, gradient, whole, size) for name, gradient in parts]
     return Blame(by, tuple(sorted(made, key=lambda part: -abs(np.nan_to_num(part.share)))), whole)
 
 
@@ -214,28 +218,35 @@ _SUMS = frozenset({"add", "sub", "neg", "identity", "cast"})
 
 def _by_term(book: Ledger) -> list[tuple[Any, dict[str, Any]]]:
     """What the top adds up, and multiplies by constants: maximal nodes below it that do neither."""
-    terms: list[Node] = []
+    leaves = set(book._leaves)
+    terms: dict[Node, None] = {}
+    seen: set[Node] = set()
     stack = [book.top.node]
     while stack:
         node = stack.pop()
-        if node not in book.bars:
+        if node not in book.bars or node in seen:
             continue
+        seen.add(node)
         scaled = (
             node.op.name in ("mul", "div") and sum(arg.op is not CONST and arg in book.bars for arg in node.args) == 1
         )
-        if (node.op.name in _SUMS or scaled) and node not in book._leaves and node.args:
+        if (node.op.name in _SUMS or scaled) and node not in leaves and node.args:
             stack.extend(reversed(node.args))
-        elif node not in terms:
-            terms.append(node)
+        else:
+            terms[node] = None
+    upper = Without([(term, slot) for term in terms for slot in range(len(term.args))])
     parts = []
-    for term in terms:
-        gradient, _ = _passing(book, book.top.node, _first_of(term, set(terms) - {term}))
-        parts.append((_term_name(book, term), gradient))
+    with np.errstate(all="ignore"):
+        owed = sweep(upper, {book.top.node: seed_for(book.top.node)}, terms)  # along paths through no other term
+        floor = min(leaf.id for leaf in leaves)
+        names, none = {leaf.node: leaf.name for leaf in book.leaves}, dict.fromkeys(leaf.name for leaf in book.leaves)
+        for term in terms:
+            below = reach([term], floor, leaves)
+            start = {term: owed[term]} if term in owed else {}
+            found = sweep(Gradient(on_graph=False), start, below.as_set & leaves, reached=below)
+            gradient: dict[str, Any] = none | {names[leaf]: book.plain(bar) for leaf, bar in found.items()}
+            parts.append((_term_name(book, term), gradient))
     return parts
-
-
-def _first_of(term: Node, others: set[Node]) -> Callable[[Node], tuple[Any, Any] | None]:
-    return lambda node: (True, False) if node is term else (False, True) if node in others else None
 
 
 def _term_name(book: Ledger, term: Node) -> str:
@@ -316,8 +327,8 @@ def _dot(a: dict[str, Any], b: dict[str, Any]) -> float:
         ))  # fmt: skip
 
 
-def _part(name: Any, gradient: dict[str, Any], whole: dict[str, Any]) -> Part:
-    size = _dot(whole, whole)
+def _part(name: Any, gradient: dict[str, Any], whole: dict[str, Any], size: float) -> Part:
+    """size: of the whole, squared."""
     share = _dot(gradient, whole) / size if size else float("nan")
     return Part(name, gradient, share, _dot(gradient, gradient) ** 0.5)
 
