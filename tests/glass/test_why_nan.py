@@ -340,7 +340,7 @@ def test_a_loop_says_in_which_round_it_was():
 
     (origin,) = pb.why_nan(explosion, 1.0, np.ones(2))
     assert origin.run == (4, 30)
-    assert "np.exp(w * x)[0] in round 4 of 30 is inf" in str(origin).replace("x#4", "np.exp(w * x)")
+    assert "np.exp(w * x)[0] in evaluation 4 of 30 is inf" in str(origin).replace("x#4", "np.exp(w * x)")
 
 
 def test_a_zero_that_was_none_is_told():

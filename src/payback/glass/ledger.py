@@ -178,6 +178,10 @@ class Ledger(Questions):
 
     # looking things up
 
+    @cached_property
+    def _by_name(self) -> dict[str, Account]:
+        return {account.name: account for account in self.nodes}
+
     def account(self, which: Which) -> Account:
         """The account of a node, or of a name; raises InputError, with the nearest names, if it has none."""
         node = which.node if isinstance(which, Account) else which
@@ -185,7 +189,7 @@ class Ledger(Questions):
             found = self.accounts.get(node)
         else:
             name = self._aliases.get(node, node)
-            found = next((account for account in self.nodes if account.name == name), None)
+            found = self._by_name.get(name)
         if found is not None:
             return found
         names = [account.name for account in self.nodes]

@@ -67,7 +67,7 @@ class Origin:
     place     the user's sub-expression; None for data
     times     how often the sub-expression gave birth: the steps of a loop
     after     the leaf that was read last, where one sub-expression is run by several layers; else empty
-    run       where it is run several times (a loop): which time it is, from 1, of how many; else (0, 0)
+    run       where it is evaluated several times (a loop): which time it is, from 1, of how many; else (0, 0)
     row       of a training: the row that the entry belongs to; else empty
     cure      what is usually done about it; else empty
     """
@@ -92,7 +92,7 @@ class Origin:
         what = self.what if not self.index or _ATOM.fullmatch(self.what) else f"({self.what})"
         what += f"[{', '.join(map(str, self.index))}]" if self.index else ""
         what += f" after {self.after}" if self.after else ""
-        what += f" in round {self.run[0]:,} of {self.run[1]:,}" if self.run[1] else ""
+        what += f" in evaluation {self.run[0]:,} of {self.run[1]:,}" if self.run[1] else ""
         where = f"{self.place.at}: " if self.place else ""
         with_ = " and ".join(f"{text} = {shown(float(number))}" for text, number in self.operands)
         born = "in the backward pass of " if self.phase == "gradient" else ""
