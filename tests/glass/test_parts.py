@@ -373,6 +373,8 @@ def test_flow_adds_up_what_a_loop_does_again_and_again():
     assert "what h is owed shrinks with each round back" in str(flow)
     assert any(line.endswith("in recurrent: W @ h") for line in flow.telling())
     assert not pb.explain(lambda x: np.tanh(0.01 * x).sum(), np.ones(3)).flow().telling()
+    apart = pb.explain(lambda x: sum(np.tanh(0.01 * np.sin(k * x[k])) for k in range(9)), np.ones(9)).flow()
+    assert not apart.telling()  # as often, and none after another
 
 
 def test_a_row_with_a_column_is_asked_about():
@@ -417,7 +419,8 @@ def test_terms_of_a_loop_and_of_sums_that_meet():
 
     w, X = np.array([2.0, 3.0]), np.random.default_rng(5).normal(size=(4, 2))
     parts = pb.explain(looped, w, X, wrt="w").blame("term")
-    assert len(parts) == 5
+    assert len({part.name for part in parts}) == 5
+    assert np.allclose(parts["(X[i] @ w) ** 2#3"].gradient["w"], 2.0**41 * (X[2] @ w) * X[2], rtol=1e-13)
     assert np.allclose(sum(part.gradient["w"] for part in parts), parts.total["w"], rtol=1e-14)
     expected = {tuple(2.0**41 * (x @ w) * x) for x in X} | {(-1.0, 0.0)}
     found = [part.gradient["w"] for part in parts]

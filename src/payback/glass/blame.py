@@ -6,7 +6,7 @@ A derivative is a sum over paths, so it splits into parts wherever the paths do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from payback.errors import InputError
 from payback.glass.accounts import Account, Edge
 from payback.glass.inside import Opened
 from payback.glass.samples import owners
-from payback.ir.node import Node
+from payback.ir.node import Node, by_id
 from payback.ir.where import position
 from payback.ops.index import Scattered
 from payback.ops.row import CONST
@@ -234,6 +234,7 @@ def _by_term(book: Ledger) -> list[tuple[Any, dict[str, Any]]]:
             stack.extend(reversed(node.args))
         else:
             terms[node] = None
+    names_of = _term_names(book, terms)
     upper = Without([(term, slot) for term in terms for slot in range(len(term.args))])
     parts = []
     with np.errstate(all="ignore"):
@@ -245,14 +246,20 @@ def _by_term(book: Ledger) -> list[tuple[Any, dict[str, Any]]]:
             start = {term: owed[term]} if term in owed else {}
             found = sweep(Gradient(on_graph=False), start, below.as_set & leaves, reached=below)
             gradient: dict[str, Any] = none | {names[leaf]: book.plain(bar) for leaf, bar in found.items()}
-            parts.append((_term_name(book, term), gradient))
+            parts.append((names_of[term], gradient))
     return parts
 
 
-def _term_name(book: Ledger, term: Node) -> str:
-    place = position(term.where)
-    name = book.accounts[term].name
-    return place.text if place is not None and 0 < len(place.text) <= 60 and term.args else name
+def _term_names(book: Ledger, terms: Iterable[Node]) -> dict[Node, str]:
+    """Their sub-expressions; where one makes several terms the later ones are t#2, t#3, …"""
+    found: dict[Node, str] = {}
+    count: dict[str, int] = {}
+    for term in sorted(terms, key=by_id):
+        place = position(term.where)
+        name = place.text if place is not None and 0 < len(place.text) <= 60 and term.args else book.accounts[term].name
+        count[name] = count.get(name, 0) + 1
+        found[term] = name if count[name] == 1 else f"{name}#{count[name]}"
+    return found
 
 
 class _Samples:

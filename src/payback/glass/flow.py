@@ -7,7 +7,7 @@ before + gain = after.  Gradients that vanish or explode do so somewhere; this s
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +16,12 @@ import numpy as np
 from payback.ops.index import Scattered
 
 if TYPE_CHECKING:
-    from payback.glass.accounts import Edge
+    from payback.glass.accounts import Account, Edge
     from payback.glass.ledger import Ledger
 
 _SHOWN = 40
 _REPEATED = 5  # times from which on it is told
-_GROUPS = 10
+_GROUPS = 10  # that are looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +102,10 @@ class Flow:
         return sorted((step for step in self.steps if not math.isnan(step.gain)), key=lambda step: -step.gain)[:k]
 
     def repeated(self) -> list[Repeated]:
-        """Payments that one sub-expression makes again and again, those first that change most in all.
+        """Payments that one sub-expression makes again and again along a path, those first that change most in all.
 
-        Only between what lies on the way: what a leaf is paid goes no further.  It is there that gradients vanish and
-        explode with the number of steps.
+        It is there that gradients vanish and explode with the number of steps: what each step of a loop pays a leaf, or
+        something that is no part of the next step, goes no further.
         """
         groups: dict[Any, list[Step]] = {}
         for step in self.steps:
@@ -114,7 +114,19 @@ class Flow:
                 groups.setdefault((where[:2], step.edge.payer.op, step.edge.slot), []).append(step)
         made = [Repeated(steps[0], len(steps), sum(step.gain for step in steps))
                 for steps in groups.values() if len(steps) >= _REPEATED]  # fmt: skip
-        return sorted(made, key=lambda group: -abs(group.gain))
+        by_first = {steps[0]: {step.edge for step in steps} for steps in groups.values()}
+        made.sort(key=lambda group: -abs(group.gain))
+        return [group for group in made[:_GROUPS] if self._in_a_row(by_first[group.first], group.times)]
+
+    def _in_a_row(self, chosen: Collection[Any], times: int) -> bool:
+        """Whether more than half of these edges, or payers, lie on one path."""
+        most: dict[Any, int] = {}
+        for step in self.steps:  # who pays comes before whom it pays
+            payer, arg = step.edge.payer, step.edge.arg
+            count = most.get(payer, 0) + (step.edge in chosen or payer in chosen)
+            if count > most.get(arg, 0):
+                most[arg] = count
+        return 2 * max(most.values(), default=0) > times
 
     def __str__(self) -> str:
         lines = ["   before      gain     after  (log2 of norms)", *map(str, self.steps[:_SHOWN])]
@@ -124,20 +136,22 @@ class Flow:
     def trends(self) -> list[Trend]:
         """How what the variables of loops are owed grows or shrinks from round to round, back from the last; those
         first that change most.  A variable without a name in the program is none."""
-        variables: dict[tuple[str, Any], dict[int, float]] = {}
+        variables: dict[tuple[str, Any], dict[Account, float]] = {}
         for step in self.steps:
             payer = step.edge.payer
             name, where = _base(payer.name), payer.node.where
             on = bool(step.edge.arg.node.args)  # what pays leaves alone is handed to the loop from without
             if on and where is not None and not name.startswith(payer.op) and math.isfinite(step.before):
-                variables.setdefault((name, where[:2]), {})[payer.id] = step.before
-        made = [Trend(name, list(norms.values())) for (name, _), norms in variables.items() if len(norms) >= _REPEATED]
-        return sorted(made, key=lambda trend: -abs(trend.norms[-1] - trend.norms[0]))
+                variables.setdefault((name, where[:2]), {})[payer] = step.before
+        made = [(Trend(name, list(norms.values())), norms) for (name, _), norms in variables.items()
+                if len(norms) >= _REPEATED]  # fmt: skip
+        made.sort(key=lambda pair: -abs(pair[0].norms[-1] - pair[0].norms[0]))
+        return [trend for trend, norms in made[:_GROUPS] if self._in_a_row(norms, len(norms))]
 
     def telling(self) -> list[str]:
-        """What is repeated, in words: the ten that change most, each by a factor of 2 or more in all."""
-        trends = [trend for trend in self.trends()[:_GROUPS] if abs(trend.norms[-1] - trend.norms[0]) >= 1]
-        again = [group for group in self.repeated()[:_GROUPS] if abs(group.gain) >= 1]
+        """What is repeated, in words, if it makes a factor of 2 or more in all."""
+        trends = [trend for trend in self.trends() if abs(trend.norms[-1] - trend.norms[0]) >= 1]
+        again = [group for group in self.repeated() if abs(group.gain) >= 1]
         return [*map(str, trends), *(["repeated: times, mean gain, together", *map(str, again)] if again else [])]
 
 
