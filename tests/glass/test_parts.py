@@ -425,3 +425,14 @@ def test_terms_of_a_loop_and_of_sums_that_meet():
     expected = {tuple(2.0**41 * (x @ w) * x) for x in X} | {(-1.0, 0.0)}
     found = [part.gradient["w"] for part in parts]
     assert all(any(np.allclose(part, other, rtol=1e-13) for part in found) for other in expected)
+
+
+def test_what_a_scan_hands_to_its_steps_is_paid_by_their_lines():
+    def scanned(a, u):
+        return pb.scan(lambda c, x: (np.tanh(a * c) + x * x, None), 0.5, u)[0]
+
+    u = np.array([1.0, 2.0, 3.0])
+    book = pb.explain(scanned, 0.7, u)
+    assert {part.name for part in book.blame("op")} == {"mul"}
+    (part,) = book.blame("line")
+    assert np.allclose(part.gradient["u"], book.settled("u"), rtol=1e-15)

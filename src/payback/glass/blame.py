@@ -198,14 +198,15 @@ def _by_payer(book: Ledger, by: str) -> list[tuple[Any, dict[str, Any]]]:
 
 
 def _payments(book: Ledger, node: Node) -> Iterator[tuple[Node, Any]]:
-    """Who pays a node how much, ascending; what comes through a change of the dtype is its payer's, for nobody wrote
-    that."""
+    """Who pays a node how much, ascending; what comes through a change of the dtype, or through the entries that a scan
+    hands to a step, is its payer's, for nobody wrote that."""
     gradient = book.gradient
     with np.errstate(all="ignore"):
         for payer, slot, kept in reversed(book.piles.get(node, ())):
             if payer is None:
                 continue
-            if payer.op.name == "cast" and payer is not book.top.node:
+            unwritten = payer.op.name == "cast" or (payer.where is None and payer.op.name == "index")
+            if unwritten and payer is not book.top.node:
                 for further, paid in _payments(book, payer):
                     whole = gradient.total(payer, [(None, 0, paid)]) if type(paid) is Scattered else paid
                     yield further, gradient.pull(payer, slot, whole)
