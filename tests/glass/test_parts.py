@@ -436,3 +436,11 @@ def test_what_a_scan_hands_to_its_steps_is_paid_by_their_lines():
     assert {part.name for part in book.blame("op")} == {"mul"}
     (part,) = book.blame("line")
     assert np.allclose(part.gradient["u"], book.settled("u"), rtol=1e-15)
+
+
+def test_large_payments_are_not_kept():
+    x = np.ones(5000)
+    book = pb.explain(lambda x: sum(x[k] * x[k + 1] for k in range(3)), x)
+    edges = book.pile("x")
+    assert all(edge.paid.shape == (5000,) and "paid" not in vars(edge) for edge in edges)
+    assert np.array_equal(sum(edge.paid for edge in edges), book.settled("x"))

@@ -26,6 +26,9 @@ def _position(code: Any, offset: int) -> Position | None:
     return position((code, offset))
 
 
+_LARGE = 1 << 14  # bytes
+
+
 class lazy:  # noqa: N801 (as `property`)
     """An attribute that is computed when it is first read.  (`cached_property` takes a lock each time, in Python 3.11:
     of a ledger's hundred thousand amounts that is most of the time.)"""
@@ -41,6 +44,18 @@ class lazy:  # noqa: N801 (as `property`)
             return self
         value = self.compute(thing)
         setattr(thing, self.name, value)  # from now on it is found there
+        return value
+
+
+class lazy_unless_large(lazy):  # noqa: N801
+    """One that keeps no large array: of what a loop pays an array, entry by entry, each is as large as all of it."""
+
+    def __get__(self, thing: Any, owner: type | None = None) -> Any:
+        if thing is None:
+            return self
+        value = self.compute(thing)
+        if not isinstance(value, np.ndarray) or value.nbytes <= _LARGE:
+            setattr(thing, self.name, value)
         return value
 
 
@@ -122,7 +137,7 @@ class Edge:
     def partial(self) -> float | str:
         return self.book.partial(self.payer.node, self.slot)
 
-    @lazy
+    @lazy_unless_large
     def paid(self) -> Any:
         if self._paid is not None:
             return self.book.plain(self._paid)
