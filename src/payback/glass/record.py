@@ -35,6 +35,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Iterable
+from math import sqrt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -70,6 +71,11 @@ def to_json(ledger: Ledger, values: int = 64) -> str:
 
 def record(ledger: Ledger, values: int = 64) -> dict[str, Any]:
     """The ledger in dicts and lists as the format says."""
+    with np.errstate(all="ignore"):
+        return _record(ledger, values)
+
+
+def _record(ledger: Ledger, values: int) -> dict[str, Any]:
     (paths, walked), walks = rough_race(ledger), rough_walks(ledger)
     full = _amounts(values)
     places: dict[Position, int] = {}
@@ -134,23 +140,22 @@ def _amounts(limit: int) -> Callable[[Any], Any]:
         if not isinstance(value, np.ndarray):
             return number(value)
         sized = bool(value.size)
-        with np.errstate(all="ignore"):
-            return {
-                **short(value),
-                "dtype": str(value.dtype),
-                "min": number(float(value.min())) if sized else None,
-                "max": number(float(value.max())) if sized else None,
-                "zeros": int(value.size - np.count_nonzero(value)),
-                "nonfinite": int(value.size - np.count_nonzero(np.isfinite(value))),
-                "values": [number(x) for x in value.ravel().tolist()] if value.size <= limit else None,
-            }
+        return {
+            **short(value),
+            "dtype": str(value.dtype),
+            "min": number(float(value.min())) if sized else None,
+            "max": number(float(value.max())) if sized else None,
+            "zeros": int(value.size - np.count_nonzero(value)),
+            "nonfinite": int(value.size - np.count_nonzero(np.isfinite(value))),
+            "values": [number(x) for x in value.ravel().tolist()] if value.size <= limit else None,
+        }
 
     return full
 
 
 def _norm(value: Any) -> float:
-    with np.errstate(all="ignore"):
-        return float(np.linalg.norm(np.asarray(value, np.float64).ravel()))
+    flat = np.asarray(value, np.float64).ravel()
+    return sqrt(flat.dot(flat))  # as np.linalg.norm has it
 
 
 def _node(ledger: Ledger, account: Account, full: Callable[[Any], Any], places: dict[Position, int]) -> dict[str, Any]:
