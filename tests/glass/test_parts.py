@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import payback as pb
+from payback.ad.paths import Sizes
+from payback.ad.sweep import sweep
 from payback.errors import InputError
 
 RNG = np.random.default_rng(0)
@@ -444,3 +446,17 @@ def test_large_payments_are_not_kept():
     edges = book.pile("x")
     assert all(edge.paid.shape == (5000,) and "paid" not in vars(edge) for edge in edges)
     assert np.array_equal(sum(edge.paid for edge in edges), book.settled("x"))
+
+
+def test_sizes_look_at_a_stack_once_and_not_once_for_each_argument():
+    class Counting(Sizes):
+        looked = 0
+
+        def factor(self, x):
+            self.looked += 1
+            return super().factor(x)
+
+    book = pb.explain(lambda x: (np.stack([x[k] for k in range(40)]) ** 2).sum(), np.ones(40))
+    algebra = Counting()
+    sweep(algebra, {book.top.node: 1.0}, [book["x"].node])
+    assert 40 <= algebra.looked < 200
