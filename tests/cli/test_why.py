@@ -114,6 +114,7 @@ def test_why_zero_of_an_expression_and_a_function(capsys, folder):
         "  zero partial 1: max(a,0) (maximum, 1 of 1 entries): dead: it is below the limit\n"
         "c: 1 of 1 entries have a zero gradient: cancellation 1\n"
         "  cancellation 1: c (input, 1 of 1 entries): what it is paid by c-c adds up to 0\n"
+        "what helps: a leak (pb.nn.leaky_relu), a smaller step length, inputs of mean 0 and a size near 1\n"
     )
     found = data(capsys, "why-zero", "model.py:gate", "x=[1,-2,-3]")["leaves"]["x"]
     assert (found["zeros"], found["counts"]["zero partial"]) == (2, 2)

@@ -302,3 +302,18 @@ def test_loops_are_told_step_by_step():
     assert (found.first.a.op, found.first.a.name) == ("sub", "(c + far) - far")
     assert found.first.a.where.endswith(f":{loop.__code__.co_firstlineno + 2}")
     assert len(bisect((loop, x, 1.0), (loop, x, 1.0)).pairs) > 5 * 4
+
+
+def test_leaves_have_their_names_and_can_be_chosen():
+    def cost(parts, x):
+        return (parts["k"] * x).sum() * 1e-3
+
+    a, b = ({"k": 2.0}, np.array([1.0, 2.0])), ({"k": 2.0}, np.array([1.0, 2.5]))
+    found = pb.bisect((cost, *a), (cost, *b), tol=0.1)
+    assert [pair.a.name for pair in found.pairs if pair.a.op == "input"] == ["parts['k']", "x", "x", "parts['k']"]
+    found = pb.bisect((cost, *a), (cost, *b), wrt="x", tol=0.1)
+    assert [pair.a.name for pair in found.pairs if pair.a.kind == "adjoint" and pair.a.op == "input"] == ["x"]
+    with pytest.raises(InputError, match="wrt names 'z'"):
+        pb.bisect((cost, *a), "float32", wrt="z")
+    with pytest.raises(InputError, match="wrt is given"):
+        pb.bisect(evaluate(cost, *a), (cost, *b), wrt="x")

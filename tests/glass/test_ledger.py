@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import operator
 
@@ -324,3 +325,30 @@ def test_what_is_not_in_the_ledger():
         article().account(pb.variable(1.0).node)
     with pytest.raises(DifferentiationError):
         Ledger(pb.variable(np.ones(2)).node, [])
+
+
+def test_more_paths_than_python_writes_digits():
+    def doubled(x):
+        for _ in range(15_000):
+            x = x + x
+        return x * 0.0
+
+    book = pb.explain(doubled, 1.0)
+    assert book.race().paths == 2**15_000
+    assert repr(book.race()).startswith("Race(paths=about 2.8·10^4515, ")
+    assert "path by path: about 2.8·10^4515 paths" in book.to_text()
+    told = json.loads(book.to_json())
+    assert told["paths"]["count"] == "2.818e+4515"
+    assert {edge["walks"] for edge in told["edges"]} >= {"2.818e+4515", "1.409e+4515"}
+    assert told["edges"][-1]["partial"] == 0.0
+
+
+def test_counts_up_to_their_bound_are_exact():
+    def doubled(x):
+        for _ in range(1000):
+            x = x + x
+        return x
+
+    told = json.loads(pb.explain(doubled, 1.0).to_json())
+    assert told["paths"]["by_leaf"]["x"]["count"] == str(2**1000)
+    assert {edge["walks"] for edge in told["edges"]} == {str(2**999)}

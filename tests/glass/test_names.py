@@ -111,3 +111,37 @@ def test_the_element_and_not_the_pair_is_blamed():
     (origin,) = pb.why_nan(f, np.array([1.0, 0.0]), np.array([1.0, 2.0]))
     assert origin.operands == (("a", 0.0),)
     assert origin.what == "np.log(a)"
+
+
+def mix(left, right, *, gain):
+    return left * right, gain - right
+
+
+def halves(v):
+    return np.split(np.exp(v), 2)
+
+
+def ends(v):
+    return v.max() - v.min()
+
+
+def helped(A, C):
+    up, down = mix(A * 2.0, C + 1.0, gain=np.sin(A))
+    low, high = halves(np.concatenate([up, down]))
+    _, second, _ = np.split(np.concatenate([A, C, low]), 3)
+    return (high + second).sum() * ends(up * 3.0) * ends(np.cos(down))
+
+
+def test_arguments_and_results_of_helpers_and_parts_of_arrays_have_names():
+    book = pb.explain(helped, U, V)
+    book.check()
+    found = {account.name: account for account in book.nodes}
+    assert {"left", "right", "gain", "up", "down", "low", "high", "second", "v", "v#2", "v#3", "ends", "ends#2"} <= set(
+        found
+    )
+    assert found["left"].value.tolist() == (U * 2.0).tolist()
+    assert found["gain"].value.tolist() == np.sin(U).tolist()
+    assert found["down"].value.tolist() == (np.sin(U) - (V + 1.0)).tolist()
+    assert found["second"].value.tolist() == V.tolist()
+    assert found["high"].value.tolist() == np.exp(found["down"].value).tolist()
+    assert book.top.name != "helped"

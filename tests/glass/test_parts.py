@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import payback as pb
+from payback.ad.paths import Sizes
+from payback.ad.sweep import sweep
 from payback.errors import InputError
 
 RNG = np.random.default_rng(0)
@@ -324,3 +326,137 @@ def test_loops_are_looked_into():
     without = loop.cut(edge)
     np.testing.assert_allclose(without.gradient["w"], loop.settled("w") - edge.paid, rtol=1e-12)
     assert {part.name.rpartition(":")[2] for part in loop.blame("line")} >= {str(line)}
+
+
+def test_a_loop_that_reads_entries_moves_those_entries():
+    def walked(x, n):
+        total = 0.0
+        for i in range(n):
+            total = total + x[i] * x[i]
+        return total
+
+    small, large = (pb.explain(walked, np.ones(1000), n, argnums=0).cost().value_bytes for n in (10, 20))
+    assert large == 2 * small
+
+
+def test_a_change_of_dtype_is_nobody_s():
+    def f(a, u):
+        x = 0.5
+        for i in range(3):
+            x = a * x * (1 - x) + u[i]
+        return np.tanh(x) * a
+
+    book = pb.explain(f, 2.0, np.ones(5))
+    parts = book.blame("op")
+    assert {part.name for part in parts} == {"mul", "index"}
+    for name in ("a", "u"):
+        added = sum(part.gradient[name] for part in parts if part.gradient[name] is not None)
+        assert np.allclose(added, book.settled(name), rtol=1e-14)
+
+
+def test_flow_adds_up_what_a_loop_does_again_and_again():
+    def recurrent(W, u):
+        h = np.zeros(3)
+        for x in u:
+            h = np.tanh(W @ h + x)
+        return (h * h).sum()
+
+    book = pb.explain(recurrent, np.full((3, 3), 0.01), np.ones(40))
+    flow = book.flow()
+    worst = flow.repeated()[0]
+    assert (worst.first.edge.payer.op, worst.first.edge.arg.name, worst.times) == ("contract", "h#39", 39)
+    assert worst.gain == pytest.approx(sum(s.gain for s in flow if s.edge.payer.op == "contract" and s.edge.slot == 1))
+    assert "→ h (contract)" in str(flow)
+    (trend,) = flow.trends()
+    owed = [float(np.linalg.norm(book[name].settled)) for name in ("h", "h#40")]
+    assert (trend.name, len(trend.norms)) == ("h", 40)
+    assert trend.norms == sorted(trend.norms, reverse=True)
+    assert trend.factor == pytest.approx((owed[0] / owed[1]) ** (1 / 39))
+    assert "what h is owed shrinks with each round back" in str(flow)
+    assert any(line.endswith("in recurrent: W @ h") for line in flow.telling())
+    assert not pb.explain(lambda x: np.tanh(0.01 * x).sum(), np.ones(3)).flow().telling()
+    apart = pb.explain(lambda x: sum(np.tanh(0.01 * np.sin(k * x[k])) for k in range(9)), np.ones(9)).flow()
+    assert not apart.telling()  # as often, and none after another
+
+
+def test_a_row_with_a_column_is_asked_about():
+    def squares(w, X, y):
+        return ((X @ w - y) ** 2).mean()
+
+    w, X, y = np.ones(2), np.ones((4, 2)), np.ones(4)
+    assert "is it meant?" in pb.explain(squares, w, X, y[:, None]).to_text()
+    assert "is it meant?" not in pb.explain(squares, w, X, y).to_text()
+    outer = pb.explain(lambda a, b: (a[:, None] * b[None, :]).sum(), np.ones(4), np.ones(4))
+    assert "is it meant?" not in outer.to_text()
+
+
+def test_what_is_alike_costs_alike():
+    """Rounds of a loop are looked up; what the first costs is what each costs."""
+
+    def looped(a, n):
+        x = 0.3
+        for _ in range(n):
+            x = np.maximum(a * x * (1.0 - x), x**2) + np.float32(0.5) * x
+        return x
+
+    costs = [pb.explain(looped, 3.2, n, argnums=0).cost() for n in (2, 3, 9)]
+    for kind in ("value_flops", "gradient_flops", "value_bytes", "gradient_bytes"):
+        two, three, nine = (getattr(cost, kind) for cost in costs)
+        assert nine - three == 6 * (three - two) > 0
+
+
+def test_a_norm_is_counted_number_by_number():
+    book = pb.explain(lambda x: np.linalg.norm(x) ** 2 * x[0], np.array([1.0, 2.0])).by_entry()
+    assert book.cost().gradient_flops > 0
+
+
+def test_terms_of_a_loop_and_of_sums_that_meet():
+    def looped(w, X):
+        total = 0.0
+        for i in range(len(X)):
+            total = total + (X[i] @ w) ** 2
+        for _ in range(40):
+            total = total + total
+        return total - w[0]
+
+    w, X = np.array([2.0, 3.0]), np.random.default_rng(5).normal(size=(4, 2))
+    parts = pb.explain(looped, w, X, wrt="w").blame("term")
+    assert len({part.name for part in parts}) == 5
+    assert np.allclose(parts["(X[i] @ w) ** 2#3"].gradient["w"], 2.0**41 * (X[2] @ w) * X[2], rtol=1e-13)
+    assert np.allclose(sum(part.gradient["w"] for part in parts), parts.total["w"], rtol=1e-14)
+    expected = {tuple(2.0**41 * (x @ w) * x) for x in X} | {(-1.0, 0.0)}
+    found = [part.gradient["w"] for part in parts]
+    assert all(any(np.allclose(part, other, rtol=1e-13) for part in found) for other in expected)
+
+
+def test_what_a_scan_hands_to_its_steps_is_paid_by_their_lines():
+    def scanned(a, u):
+        return pb.scan(lambda c, x: (np.tanh(a * c) + x * x, None), 0.5, u)[0]
+
+    u = np.array([1.0, 2.0, 3.0])
+    book = pb.explain(scanned, 0.7, u)
+    assert {part.name for part in book.blame("op")} == {"mul"}
+    (part,) = book.blame("line")
+    assert np.allclose(part.gradient["u"], book.settled("u"), rtol=1e-15)
+
+
+def test_large_payments_are_not_kept():
+    x = np.ones(5000)
+    book = pb.explain(lambda x: sum(x[k] * x[k + 1] for k in range(3)), x)
+    edges = book.pile("x")
+    assert all(edge.paid.shape == (5000,) and "paid" not in vars(edge) for edge in edges)
+    assert np.array_equal(sum(edge.paid for edge in edges), book.settled("x"))
+
+
+def test_sizes_look_at_a_stack_once_and_not_once_for_each_argument():
+    class Counting(Sizes):
+        looked = 0
+
+        def factor(self, x):
+            self.looked += 1
+            return super().factor(x)
+
+    book = pb.explain(lambda x: (np.stack([x[k] for k in range(40)]) ** 2).sum(), np.ones(40))
+    algebra = Counting()
+    sweep(algebra, {book.top.node: 1.0}, [book["x"].node])
+    assert 40 <= algebra.looked < 200

@@ -330,3 +330,34 @@ def test_the_gradients_that_are_asked_for():
 ])  # fmt: skip
 def test_a_value_has_a_wider_domain_than_a_derivative(f, x, fact):
     assert [origin.fact for origin in pb.why_nan(f, x)] == [fact]
+
+
+def test_a_loop_says_in_which_round_it_was():
+    def explosion(w, x):
+        for _ in range(30):
+            x = np.exp(w * x)
+        return x.sum()
+
+    (origin,) = pb.why_nan(explosion, 1.0, np.ones(2))
+    assert origin.run == (4, 30)
+    assert "np.exp(w * x)[0] in evaluation 4 of 30 is inf" in str(origin).replace("x#4", "np.exp(w * x)")
+
+
+def test_a_zero_that_was_none_is_told():
+    def likelihood(z):
+        p = np.exp(z) / np.exp(z).sum()
+        return -np.log(p[::-1][0])
+
+    (origin,) = pb.why_nan(likelihood, np.array([-700.0, -1500.0]) + 705.0)
+    assert "is 0 by underflow" in origin.fact
+    (origin,) = pb.why_nan(likelihood, np.array([1000.0, 3.0]))
+    assert origin.fact == "log needs x > 0; it is 0 because np.exp(z).sum() is infinite"
+    (origin,) = pb.why_nan(lambda p: np.log(p * 3.0), 0.0)
+    assert origin.fact == "log needs x > 0"
+
+
+def test_what_is_masked_behind_a_root_is_to_be_chosen_before_it():
+    (origin,) = pb.why_nan(lambda x, m: (np.sqrt(x) * m).sum(), np.array([4.0, 0.0]), np.array([1.0, 0.0]), wrt="x")
+    assert "np.where(mask, x, 1)" in origin.cure
+    (origin,) = pb.why_nan(lambda x: np.sqrt(x).sum(), np.array([4.0, 0.0]))
+    assert "np.where(mask, x, 1)" not in origin.cure

@@ -261,3 +261,14 @@ def test_the_order_that_sorting_asks_for_cuts_nothing(f):
     assert [cause.op for cause in found.causes] == ["index"]
     own = pb.why_zero(lambda x: x[np.argsort(x)[-1]] * 2.0, x)["x"]
     assert [(cause.op, cause.what) for cause in own.causes] == [("argsort", "np.argsort(x)")]
+
+
+def test_what_helps_and_what_is_not_finite_is_said():
+    told = str(pb.why_zero(lambda w: (np.maximum(w, 0.0) * 1.0).sum(), np.array([1.0, -2.0])))
+    assert told.endswith(
+        "what helps: a leak (pb.nn.leaky_relu), a smaller step length, inputs of mean 0 and a size near 1"
+    )
+    found = pb.why_zero(lambda x, t: ((x > t) * 1.0 + np.sqrt(x)).sum(), np.array([4.0, 0.0]), 2.0)
+    assert (found["x"].nonfinite, found["t"].nonfinite) == (1, 0)
+    assert "of 1 it is not finite: pb.why_nan tells why" in str(found["x"])
+    assert "pb.nn.sigmoid((x - t) / width)" in str(found)

@@ -45,6 +45,7 @@ class Sizes(Gradient):
     def __init__(self) -> None:
         super().__init__(on_graph=False)
         self._factors = False  # whether `operand` gives factors or plain values
+        self._factored: tuple[Node | None, list[Any]] = (None, [])
 
     def factor(self, x: Any) -> Any:
         """What stands for a factor of a product."""
@@ -71,7 +72,9 @@ class Sizes(Gradient):
         return partial
 
     def through_linear(self, node: Node, slot: int, bar: Any, args: list[Any]) -> Any:
-        return super().through_linear(node, slot, bar, [self.factor(arg) for arg in args])
+        if self._factored[0] is not node:  # of a stack of n, once and not n times
+            self._factored = node, [self.factor(arg) for arg in args]
+        return super().through_linear(node, slot, bar, self._factored[1])
 
     def own(self, node: Node, bar: Any, args: list[Any]) -> list[Any]:
         if node.op.name not in MULTILINEAR:

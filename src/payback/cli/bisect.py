@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from payback.cli.options import Out
 from payback.cli.pages import check_new
 from payback.cli.program import listed, shorten
+from payback.cli.subject import split_names
 from payback.cli.target import arguments, program
 from payback.cli.terminal import Output
 from payback.errors import InputError
@@ -26,6 +27,7 @@ def bisect(
     /,
     *rest: str,
     tol: Annotated[float | None, Parameter(help="The relative difference that does not count.")] = None,
+    wrt: str | None = None,
     save: Annotated[str | None, Parameter(help="A file for the evaluation of A, to compare others with later.")] = None,
     out: Out,
 ) -> int:
@@ -46,6 +48,8 @@ def bisect(
     a
         FILE.py:function, or a JSON file: of --save, or of a ledger; or the folder of a recorded training, with another
         one as B: the first step that is not the same in both is looked at.
+    wrt
+        Names of leaves, separated by commas: only the gradient by these. Default: all that have a derivative.
     rest
         B: the same, or one of float32, float64, native, interpreter: A run that way; then name=VALUE for each argument.
         Without B, A is only saved.
@@ -58,7 +62,8 @@ def bisect(
         return _tell(compare(open_run(a), open_run(b), tol=tol), out)
     if save is not None:
         check_new(save, BEGINNING, "evaluation")
-    one = _evaluation(a, values, out)
+    by = split_names(wrt) or None
+    one = _evaluation(a, values, out, by)
     if save is not None:
         one.save(save)
         out.line(f"saved {len(one.records):,} nodes in {save}")
@@ -68,7 +73,7 @@ def bisect(
     if b in WAYS and not _is_program(a):
         why = f"{shorten(a)} is a file of numbers, which cannot be run"
         raise InputError(f"B is {b}", why=why, fix="give a FILE.py:function as A")
-    other = _evaluation(a, values, out, **WAYS[b]) if b in WAYS else _evaluation(b, values, out)
+    other = _evaluation(a, values, out, by, **WAYS[b]) if b in WAYS else _evaluation(b, values, out, by)
     return _tell(compare(one, other, tol=tol), out)
 
 
@@ -83,7 +88,7 @@ def _is_program(text: str) -> bool:
     return ".py:" in text
 
 
-def _evaluation(text: str, values: tuple[str, ...], out: Output, **way: Any) -> Evaluation:
+def _evaluation(text: str, values: tuple[str, ...], out: Output, wrt: list[str] | None, **way: Any) -> Evaluation:
     if not _is_program(text):
         return load(text)
     with program(text, out) as loaded:
@@ -92,4 +97,4 @@ def _evaluation(text: str, values: tuple[str, ...], out: Output, **way: Any) -> 
             holder: Any = args if isinstance(which, int) else kwargs
             if type(holder[which]) is int:  # what varies is a number, not a count
                 holder[which] = float(holder[which])
-        return evaluate(loaded.function, *args, **kwargs, **way)
+        return evaluate(loaded.function, *args, **kwargs, **way, wrt=wrt)

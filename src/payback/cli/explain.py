@@ -20,6 +20,7 @@ from payback.cli.subject import entry_of, is_file, is_model, split_names, subjec
 from payback.cli.terminal import Output
 from payback.errors import DifferentiationError, InputError
 from payback.glass import story
+from payback.glass.counts import counted
 from payback.glass.explain import explain as glass_explain
 from payback.glass.ledger import Account, Ledger, plain_number
 from payback.glass.names import letters
@@ -197,12 +198,12 @@ def _tell_paths(book: Ledger, out: Output) -> dict[str, Any]:
         found = book.paths(leaf=leaf)
         if not found.count:
             continue
-        counted = f"{leaf.name}: {found.count:,} path{'s' * (found.count != 1)}"
+        told = f"{leaf.name}: {counted(found.count)} path{'s' * (found.count != 1)}"
         kappa = kappas.get(leaf.name)
         if kappa is not None:
             size = _short(kappa) if np.ndim(kappa) == 0 else f"up to {_short(np.max(kappa))}"
-            counted += f", cancellation κ = {size}" if np.ndim(kappa) == 0 else f", κ {size}"
-        rows.append(counted)
+            told += f", cancellation κ = {size}" if np.ndim(kappa) == 0 else f", κ {size}"
+        rows.append(told)
         if all(edge.scalar for edge in book.edges):
             top = found.top(_PATHS)
             rows += [f"  {story.along(path)}" for path in top]
@@ -223,6 +224,8 @@ def _tell_flow(book: Ledger, out: Output) -> list[dict[str, Any]]:
     ], headers=("payment", "op", "before", "gain", "after", "where"), align="llrrrl")  # fmt: skip
     if len(steps) > _ROWS:
         out.line(f"… and {len(steps) - _ROWS:,} more")
+    for line in steps.telling():
+        out.line(line)
     return [
         {"payer": s.edge.payer.name, "slot": s.edge.slot, "arg": s.edge.arg.name, "before": number(s.before),
          "gain": number(s.gain), "after": number(s.after)}

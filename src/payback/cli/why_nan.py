@@ -29,7 +29,7 @@ def why_nan(
 
     With --json one object: payback ("why-nan"), version (1), target, value, bad (gradients that are not finite -> how
     many entries) and origins: phase, what, index, count, size, operands, result, rule, fact, place, times,
-    after, cure.
+    after, run, cure.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def why_nan(
         {"phase": o.phase, "what": o.what, "index": list(o.index), "count": o.count, "size": o.size,
          "operands": {text: number(float(value)) for text, value in o.operands}, "result": number(float(o.result)),
          "rule": o.rule, "fact": o.fact, "place": o.place._asdict() if o.place else None, "times": o.times,
-         "after": o.after, "cure": o.cure}
+         "after": o.after, "run": list(o.run), "cure": o.cure}
         for o in found
     ]  # fmt: skip
     head = {"payback": "why-nan", "version": 1, "target": target, "value": number(float(np.asarray(found.value)))}

@@ -23,7 +23,7 @@ def why_zero(
     """Tell the zeros of a gradient apart: no path, masked, zero partial, underflow, cancellation; with exact counts.
 
     With --json one object: payback ("why-zero"), version (1), target, and leaves by name: size, zeros, counts (by kind)
-    and causes: kind, count, what, op, place, stopped, size, fact, after.
+    and causes: kind, count, what, op, place, stopped, size, fact, after, cure.
 
     Parameters
     ----------
@@ -48,7 +48,8 @@ def why_zero(
                 "size": zeros.size, "zeros": zeros.zeros, "counts": zeros.counts,
                 "causes": [
                     {"kind": c.kind, "count": c.count, "what": c.what, "op": c.op, "stopped": c.stopped, "size": c.size,
-                     "place": c.place._asdict() if c.place else None, "fact": c.fact, "after": c.after}
+                     "place": c.place._asdict() if c.place else None, "fact": c.fact, "after": c.after,
+                     "cure": c.cure}
                     for c in zeros.causes
                 ],
             }

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, overload
 import numpy as np
 
 from payback.errors import PaybackError
+from payback.glass.counts import EXACT, counted
 from payback.ir.aval import Avals
 from payback.ir.node import Node
 from payback.ir.where import Position, position
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 @lru_cache(maxsize=65536)
 def _position(code: Any, offset: int) -> Position | None:
     return position((code, offset))
+
+
+_LARGE = 1 << 14  # bytes
 
 
 class lazy:  # noqa: N801 (as `property`)
@@ -40,6 +44,18 @@ class lazy:  # noqa: N801 (as `property`)
             return self
         value = self.compute(thing)
         setattr(thing, self.name, value)  # from now on it is found there
+        return value
+
+
+class lazy_unless_large(lazy):  # noqa: N801
+    """One that keeps no large array: of what a loop pays an array, entry by entry, each is as large as all of it."""
+
+    def __get__(self, thing: Any, owner: type | None = None) -> Any:
+        if thing is None:
+            return self
+        value = self.compute(thing)
+        if not isinstance(value, np.ndarray) or value.nbytes <= _LARGE:
+            setattr(thing, self.name, value)
         return value
 
 
@@ -121,7 +137,7 @@ class Edge:
     def partial(self) -> float | str:
         return self.book.partial(self.payer.node, self.slot)
 
-    @lazy
+    @lazy_unless_large
     def paid(self) -> Any:
         if self._paid is not None:
             return self.book.plain(self._paid)
@@ -200,6 +216,11 @@ class Race(NamedTuple):
     paths: int
     walks: int
     visits: int
+
+    def __repr__(self) -> str:  # Python writes no more than 4,300 digits
+        exact = max(self.paths, self.walks).bit_length() <= EXACT
+        paths, walks = (self.paths, self.walks) if exact else (counted(self.paths), counted(self.walks))
+        return f"Race(paths={paths}, walks={walks}, visits={self.visits})"
 
 
 def plain_number(value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from payback.errors import InputError
 from payback.glass.evaluation import Evaluation, Record, evaluate, from_nodes, load
+from payback.glass.explain import Wrt
 from payback.glass.ledger import Ledger
 
 UNITS = 256  # eps of the coarser dtype that two ways of computing the same may be apart
@@ -133,7 +135,7 @@ def _number(value: Any) -> Any:
     return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
 
 
-def bisect(a: Any, b: Any, *, tol: float | None = None) -> Parting:
+def bisect(a: Any, b: Any, *, tol: float | None = None, wrt: Wrt = None) -> Parting:
     """The first node in the order of the sweep at which two runs part: values as computed, then adjoints as paid.
 
     a, b: what to compare: (function, *arguments), an `Evaluation`, a ledger, or a path to JSON that one of them wrote,
@@ -142,6 +144,7 @@ def bisect(a: Any, b: Any, *, tol: float | None = None) -> Parting:
     function, run that way.
     tol: the relative difference that does not count.  By default none, if both were computed in the same way and
     dtype, and else 256 roundings of the coarser dtype.
+    wrt: of functions, the leaves to differentiate by, as `pb.explain` names them; all floating ones if None.
 
     Returns a Parting: `first` (None if they agree), `pairs`, `programs` (where the programs themselves differ); printed
     it says so.  Raises InputError for what is no run.
@@ -154,14 +157,14 @@ def bisect(a: Any, b: Any, *, tol: float | None = None) -> Parting:
     >>> found.first.a.op, found.first.born
     ('sub', True)
     """
-    if _recorded(a) and _recorded(b):
+    if _recorded(a) and _recorded(b) and wrt is None:
         return _trainings(a, b, tol)
     if isinstance(b, str) and b in WAYS:
         if not _call(a):
             raise InputError(f"{b!r} needs a function to run that way", fix="write pb.bisect((f, x), 'float32')")
-        one, other = _evaluation(a), evaluate(a[0], *a[1:], **WAYS[b])
+        one, other = _evaluation(a, wrt), evaluate(a[0], *a[1:], **WAYS[b], wrt=wrt)
     else:
-        one, other = _evaluation(a), _evaluation(b)
+        one, other = _evaluation(a, wrt), _evaluation(b, wrt)
     pairs, programs, apart = [], None, []
     for number, (x, y) in enumerate(_both(one.records, other.records)):
         if x is None or y is None or (x.kind, x.op, x.value.shape) != (y.kind, y.op, y.value.shape):
@@ -202,11 +205,14 @@ def _call(run: Any) -> bool:
     return isinstance(run, tuple) and bool(run) and callable(run[0])
 
 
-def _evaluation(run: Any) -> Evaluation:
+def _evaluation(run: Any, wrt: Wrt = None) -> Evaluation:
+    if _call(run):
+        return evaluate(run[0], *run[1:], wrt=wrt)
+    if wrt is not None:
+        raise InputError("wrt is given", why="what was computed already has the leaves that it has",
+                         fix="give (function, *arguments)")  # fmt: skip
     if isinstance(run, Evaluation):
         return run
-    if _call(run):
-        return evaluate(run[0], *run[1:])
     if isinstance(run, Ledger):
         return of_ledger(run)
     if isinstance(run, (str, Path)):
@@ -237,12 +243,25 @@ def _tolerance(a: Evaluation, b: Evaluation) -> float:
     return UNITS * max(float(np.finfo(dtype).eps) for dtype in dtypes)
 
 
+def _apart(x: float, y: float, gross: float) -> float:
+    """The difference of two numbers, as `_difference` has it."""
+    if x == y or (x != x and y != y):
+        return 0.0
+    apart = abs(x - y)
+    if not isfinite(apart):
+        return inf
+    size = max(*(abs(v) for v in (x, y) if isfinite(v)), gross if isfinite(gross) else 0.0)
+    return apart / size if size else apart
+
+
 def _difference(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any], gross: float) -> tuple[float, tuple[int, ...]]:
     """(the largest difference, relative to the largest entry or to `gross`; where it is)."""
     if a.size == 0:
         return 0.0, ()
     if a.dtype == b.dtype and a.tobytes() == b.tobytes():
         return 0.0, (0,) * a.ndim
+    if a.size == 1:
+        return _apart(float(a.reshape(())), float(b.reshape(())), gross), (0,) * a.ndim
     x, y = a.astype(float).reshape(-1), b.astype(float).reshape(-1)
     with np.errstate(all="ignore"):
         apart = np.abs(x - y)

@@ -6,20 +6,22 @@ A derivative is a sum over paths, so it splits into parts wherever the paths do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from payback.ad.algebra import Gradient
 from payback.ad.paths import Amounts, Through, Without
-from payback.ad.sweep import sweep
+from payback.ad.sweep import Entry, reach, sweep
 from payback.errors import InputError
 from payback.glass.accounts import Account, Edge
 from payback.glass.inside import Opened
 from payback.glass.samples import owners
-from payback.ir.node import Node
+from payback.ir.node import Node, by_id
 from payback.ir.where import position
+from payback.ops.index import Scattered
 from payback.ops.row import CONST
 from payback.trace.backward import seed_for
 
@@ -119,13 +121,15 @@ def through(
     if len(given) != 1:
         raise InputError(f"through() got {len(given)} places", why="it tells what passes one of them",
                          fix="give one of a predicate, layer=, line=, term=, sample=")  # fmt: skip
+    whole = _whole(book)
+    size = _dot(whole, whole)
     if term is not None:
         return blame(book, "term")[term.name if isinstance(term, Account) else term]
     if sample is not None:
         split = _by_sample(book, samples)
         if not 0 <= sample < split.count:
             raise InputError(f"there is no sample {sample}", why=f"there are {split.count}, counted from 0")
-        return _part(sample, split.part(sample), _whole(book))
+        return _part(sample, split.part(sample), whole, size)
     name: Any = given[0]
     if layer is not None:
         chosen = {account.node for account in book.nodes if account.layer == layer}
@@ -140,7 +144,7 @@ def through(
         raise InputError(f"no node of the ledger is in {'layer' if layer is not None else 'line'} {name}"
                          if predicate is None else "the predicate holds for no node")  # fmt: skip
     gradient, _ = _passing(book, book.top.node, lambda node: (True, False) if node in chosen else None)
-    return _part(name, gradient, _whole(book))
+    return _part(name, gradient, whole, size)
 
 
 def blame(book: Ledger, by: str, samples: str | Sequence[str] | None = None) -> Blame:
@@ -162,7 +166,8 @@ def blame(book: Ledger, by: str, samples: str | Sequence[str] | None = None) -> 
             parts.append(("no sample", rest))
     else:
         raise InputError(f"by is {by!r}", why=f"it is one of {', '.join(BY)}")
-    made = [_part(name, gradient, whole) for name, gradient in parts]
+    size = _dot(whole, whole)
+    made = [_part(name, gradient, whole, size) for name, gradient in parts]
     return Blame(by, tuple(sorted(made, key=lambda part: -abs(np.nan_to_num(part.share)))), whole)
 
 
@@ -172,15 +177,41 @@ def _by_payer(book: Ledger, by: str) -> list[tuple[Any, dict[str, Any]]]:
     for leaf in book.leaves:
         if leaf is book.top:
             groups.setdefault("the top itself", {})[leaf.name] = leaf.settled
-        for edge in book.pile(leaf):
-            payer = edge.payer
+        entries: dict[Any, list[Entry]] = {}  # payments to some entries: all of a group in one buffer
+        for node, paid in _payments(book, leaf.node):
+            payer = book.accounts[node]
             if by == "line":
                 name = f"{payer.where.file}:{payer.where.line}" if payer.where is not None else "no line"
             else:
                 name = payer.layer if by == "layer" else payer.op
             group = groups.setdefault(name, {})
-            group[leaf.name] = edge.paid if leaf.name not in group else group[leaf.name] + edge.paid
+            if type(paid) is Scattered:
+                entries.setdefault(name, []).append((None, 0, paid))
+                continue
+            amount = book.amount(leaf.node, paid)
+            group[leaf.name] = amount if leaf.name not in group else group[leaf.name] + amount
+        for name, pile in entries.items():
+            amount = book.plain(book.gradient.total(leaf.node, pile[::-1]))
+            group = groups[name]
+            group[leaf.name] = amount if leaf.name not in group else group[leaf.name] + amount
     return [(name, {leaf.name: group.get(leaf.name) for leaf in book.leaves}) for name, group in groups.items()]
+
+
+def _payments(book: Ledger, node: Node) -> Iterator[tuple[Node, Any]]:
+    """Who pays a node how much, ascending; what comes through a change of the dtype, or through the entries that a scan
+    hands to a step, is its payer's, for nobody wrote that."""
+    gradient = book.gradient
+    with np.errstate(all="ignore"):
+        for payer, slot, kept in reversed(book.piles.get(node, ())):
+            if payer is None:
+                continue
+            unwritten = payer.op.name == "cast" or (payer.where is None and payer.op.name == "index")
+            if unwritten and payer is not book.top.node:
+                for further, paid in _payments(book, payer):
+                    whole = gradient.total(payer, [(None, 0, paid)]) if type(paid) is Scattered else paid
+                    yield further, gradient.pull(payer, slot, whole)
+            else:
+                yield payer, kept if kept is not None else gradient.pull(payer, slot, book.bars[payer])
 
 
 _SUMS = frozenset({"add", "sub", "neg", "identity", "cast"})
@@ -188,34 +219,48 @@ _SUMS = frozenset({"add", "sub", "neg", "identity", "cast"})
 
 def _by_term(book: Ledger) -> list[tuple[Any, dict[str, Any]]]:
     """What the top adds up, and multiplies by constants: maximal nodes below it that do neither."""
-    terms: list[Node] = []
+    leaves = set(book._leaves)
+    terms: dict[Node, None] = {}
+    seen: set[Node] = set()
     stack = [book.top.node]
     while stack:
         node = stack.pop()
-        if node not in book.bars:
+        if node not in book.bars or node in seen:
             continue
+        seen.add(node)
         scaled = (
             node.op.name in ("mul", "div") and sum(arg.op is not CONST and arg in book.bars for arg in node.args) == 1
         )
-        if (node.op.name in _SUMS or scaled) and node not in book._leaves and node.args:
+        if (node.op.name in _SUMS or scaled) and node not in leaves and node.args:
             stack.extend(reversed(node.args))
-        elif node not in terms:
-            terms.append(node)
+        else:
+            terms[node] = None
+    names_of = _term_names(book, terms)
+    upper = Without([(term, slot) for term in terms for slot in range(len(term.args))])
     parts = []
-    for term in terms:
-        gradient, _ = _passing(book, book.top.node, _first_of(term, set(terms) - {term}))
-        parts.append((_term_name(book, term), gradient))
+    with np.errstate(all="ignore"):
+        owed = sweep(upper, {book.top.node: seed_for(book.top.node)}, terms)  # along paths through no other term
+        floor = min(leaf.id for leaf in leaves)
+        names, none = {leaf.node: leaf.name for leaf in book.leaves}, dict.fromkeys(leaf.name for leaf in book.leaves)
+        for term in terms:
+            below = reach([term], floor, leaves)
+            start = {term: owed[term]} if term in owed else {}
+            found = sweep(Gradient(on_graph=False), start, below.as_set & leaves, reached=below)
+            gradient: dict[str, Any] = none | {names[leaf]: book.plain(bar) for leaf, bar in found.items()}
+            parts.append((names_of[term], gradient))
     return parts
 
 
-def _first_of(term: Node, others: set[Node]) -> Callable[[Node], tuple[Any, Any] | None]:
-    return lambda node: (True, False) if node is term else (False, True) if node in others else None
-
-
-def _term_name(book: Ledger, term: Node) -> str:
-    place = position(term.where)
-    name = book.accounts[term].name
-    return place.text if place is not None and 0 < len(place.text) <= 60 and term.args else name
+def _term_names(book: Ledger, terms: Iterable[Node]) -> dict[Node, str]:
+    """Their sub-expressions; where one makes several terms the later ones are t#2, t#3, …"""
+    found: dict[Node, str] = {}
+    count: dict[str, int] = {}
+    for term in sorted(terms, key=by_id):
+        place = position(term.where)
+        name = place.text if place is not None and 0 < len(place.text) <= 60 and term.args else book.accounts[term].name
+        count[name] = count.get(name, 0) + 1
+        found[term] = name if count[name] == 1 else f"{name}#{count[name]}"
+    return found
 
 
 class _Samples:
@@ -290,8 +335,8 @@ def _dot(a: dict[str, Any], b: dict[str, Any]) -> float:
         ))  # fmt: skip
 
 
-def _part(name: Any, gradient: dict[str, Any], whole: dict[str, Any]) -> Part:
-    size = _dot(whole, whole)
+def _part(name: Any, gradient: dict[str, Any], whole: dict[str, Any], size: float) -> Part:
+    """size: of the whole, squared."""
     share = _dot(gradient, whole) / size if size else float("nan")
     return Part(name, gradient, share, _dot(gradient, gradient) ** 0.5)
 

@@ -23,6 +23,7 @@ class Program:
     unpacked where a target of several names stands -> the target
     results  where a call with several results stands -> the target
     loops    where a loop's target stands -> its names, each with what it goes over
+    returned where a function's result stands -> what follows the function's name: nothing, or of one of several [k]
     """
 
     def __init__(self, tree: ast.Module):
@@ -30,7 +31,15 @@ class Program:
         self.unpacked: dict[Span, ast.Tuple | ast.List] = {}
         self.results: dict[Span, ast.Tuple | ast.List] = {}
         self.loops: dict[Span, list[tuple[str, ast.expr]]] = {}
-        for node in ast.walk(tree):
+        self.returned: dict[Span, str] = {}
+        nodes = list(ast.walk(tree))
+        self._functions: dict[str, list[ast.FunctionDef]] = {}
+        for node in nodes:
+            if isinstance(node, ast.FunctionDef):
+                self._functions.setdefault(node.name, []).append(node)
+        self._calls: dict[str, int] = {}
+        self._asked: dict[str, ast.expr] = {}
+        for node in nodes:
             if isinstance(node, ast.Assign):
                 for target in node.targets:
                     self._bind(target, node.value)
@@ -42,8 +51,17 @@ class Program:
                 target, over = _counted(node.target, node.iter)
                 self._unpack(target)
                 self.loops[_span(target)] = list(_pairs(target, over))
+            elif isinstance(node, ast.Return) and node.value is not None:
+                parts = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
+                for k, part in enumerate(parts):
+                    self.returned[_span(part)] = f"[{k}]" if len(parts) > 1 else ""
+            elif isinstance(node, ast.Call):
+                self._pass(node)
+        self._give_back()
 
     def _bind(self, target: ast.expr, value: ast.expr) -> None:
+        if isinstance(value, ast.Call) and (called := getattr(value.func, "id", getattr(value.func, "attr", ""))):
+            self._asked[called] = target
         if isinstance(value, ast.IfExp):
             self._bind(target, value.body)
             self._bind(target, value.orelse)
@@ -59,7 +77,35 @@ class Program:
             self._unpack(target)
             self.results[_span(value)] = target
 
-    def _name(self, value: ast.AST, name: str) -> None:
+    def _pass(self, call: ast.Call) -> None:
+        """Arguments are what the function of this file that is called so calls them."""
+        method = isinstance(call.func, ast.Attribute)
+        name = getattr(call.func, "attr" if method else "id", "")
+        self._calls[name] = self._calls.get(name, 0) + 1
+        found = self._functions.get(name, [])
+        if len(found) != 1:
+            return
+        given = found[0].args
+        names = [part.arg for part in given.posonlyargs + given.args]
+        if method and names[:1] not in (["self"], ["cls"]):
+            return
+        for name, value in zip(names[method:], call.args, strict=False):
+            if isinstance(value, ast.Starred):
+                break
+            self._name(value, name)
+        names += [part.arg for part in given.kwonlyargs]
+        for keyword in call.keywords:
+            self._name(keyword.value, keyword.arg if keyword.arg in names else "")
+
+    def _give_back(self) -> None:
+        """What a function returns that is called in one place is what it is called there."""
+        for name, target in list(self._asked.items()):
+            found = self._functions.get(name, [])
+            if self._calls.get(name) == 1 and len(found) == 1:
+                for value in _results(found[0]):
+                    self._bind(target, value)
+
+    def _name(self, value: ast.AST, name: str | None) -> None:
         if name:
             self.whole.setdefault(_span(value), name)
 
@@ -68,6 +114,17 @@ class Program:
             self.unpacked[_span(target)] = target
             for part in target.elts:
                 self._unpack(part)
+
+
+def _results(function: ast.FunctionDef) -> Iterator[ast.expr]:
+    """What a function returns; not what those inside it do."""
+    stack: list[ast.AST] = list(function.body)
+    while stack:
+        node = stack.pop()
+        if isinstance(node, ast.Return) and node.value is not None:
+            yield node.value
+        elif not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)):
+            stack += ast.iter_child_nodes(node)
 
 
 def _span(node: Any) -> Span:
@@ -136,8 +193,10 @@ def _flat(target: ast.expr) -> list[str]:
 class Bound:
     """What nodes are called in the program that made them."""
 
-    def __init__(self) -> None:
+    def __init__(self, top: Node | None = None) -> None:
         self._programs: dict[Any, Program] = {}
+        self._places: dict[tuple[Any, int], tuple[Position | None, str]] = {}
+        self._top = top
 
     def program(self, where: Any, place: Position) -> Program:
         source = where[0] if place.file.startswith("<") else place.file
@@ -147,11 +206,20 @@ class Bound:
 
     def name(self, node: Node, names: Mapping[Node, str]) -> str:
         """The target of the expression that a node is the value of, or else of which it is an element; or nothing."""
-        place = position(node.where)
-        if place is None:
-            return ""
-        program = self.program(node.where, place)
-        return program.whole.get(_at(place)) or self._element(node, place, program, names)
+        key = node.where[:2]
+        if key not in self._places:
+            place = position(key)
+            self._places[key] = place, "" if place is None else self.program(key, place).whole.get(_at(place), "")
+        place, name = self._places[key]
+        if name or place is None:
+            return name
+        program = self.program(key, place)
+        return self._element(node, place, program, names) or self._returned(node, place, program)
+
+    def _returned(self, node: Node, place: Position, program: Program) -> str:
+        """The name of the function that returns a node, other than the one that is looked at."""
+        name, part = place.function.rpartition(".")[2], program.returned.get(_at(place))
+        return "" if part is None or node is self._top or not name.isidentifier() or "__" in name else name + part
 
     def _element(self, node: Node, place: Position, program: Program, names: Mapping[Node, str]) -> str:
         at = _at(place)
@@ -167,7 +235,24 @@ class Bound:
             return pairs[0][0] if len(pairs) == 1 else found[0] if len(found) == 1 else ""
         if at in program.unpacked and type(k) is int and not more:
             return _element(program.unpacked[at], k)
+        return _part(node, program.results[at]) if at in program.results else ""
+
+
+def _part(node: Node, target: ast.Tuple | ast.List) -> str:
+    """The name that one of equal parts of an array got, as `np.split` and `np.unstack` cut it."""
+    shape, count = node.args[0].shape, len(target.elts)
+    template = node.params["template"]
+    cut = [(axis, part) for axis, part in enumerate(template) if part != slice(None)]
+    if len(cut) != 1 or len(node.args) > 1 or None in template or ... in template:
         return ""
+    ((axis, part),) = cut
+    if type(part) is int:
+        return _element(target, part) if shape[axis] == count else ""
+    start, stop, step = part.indices(shape[axis]) if type(part) is slice else (0, 0, 0)
+    length = stop - start
+    if step != 1 or not length or start % length or length * count != shape[axis]:
+        return ""
+    return _element(target, start // length)
 
 
 def _result(node: Node, target: ast.Tuple | ast.List) -> str:

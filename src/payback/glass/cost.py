@@ -11,7 +11,7 @@ views move nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from payback.ad.algebra import Gradient
+from payback.ad.squares import Roots
 from payback.ad.sweep import Entry, sweep
 from payback.glass.accounts import Account
 from payback.ir.aval import Avals
@@ -26,7 +27,7 @@ from payback.ir.graph import Graph
 from payback.ir.node import Node, ancestors
 from payback.ops.append import const
 from payback.ops.recording import Recording, Term
-from payback.ops.row import TABLE
+from payback.ops.row import CONST, TABLE
 from payback.trace.backward import seed_for
 
 if TYPE_CHECKING:
@@ -153,15 +154,26 @@ class _Counting(Recording):
 
 
 class _Counter(Gradient):
-    """The sweep on graphs, each op that it appends counted for the node that it is done for."""
+    """The sweep on graphs, each op that it appends counted for the node that it is done for.
 
-    def __init__(self) -> None:
+    What a pointwise node pays costs what a node like it has paid, so of a loop one round is done and the others are
+    looked up: a payment stands for all of its shape and dtype, for nobody asks for its numbers.
+    """
+
+    def __init__(self, by_entry: bool) -> None:
         super().__init__(on_graph=True)
+        self._by_entry = by_entry
         self.m = _Counting(self)
         self.flops: dict[Node, int] = {}
         self.bytes: dict[Node, int] = {}
         self.uncounted: set[str] = set()
         self._for: Node | None = None
+        self._like: dict[Any, tuple[Term, int, int]] = {}
+
+    @property
+    def roots(self) -> Roots:
+        """None number by number: there a norm is a node with its partials and nothing inside."""
+        return Roots(()) if self._by_entry else super().roots
 
     def tally(self, node: Node) -> None:
         assert self._for is not None
@@ -171,17 +183,50 @@ class _Counter(Gradient):
 
     def pull(self, node: Node, slot: int, bar: Any) -> Any:
         self._for = node
-        return super().pull(node, slot, bar)
+        kind = _kind(node, slot, bar)
+        if kind is None or self.roots.factors:
+            return super().pull(node, slot, bar)
+        return self._once(kind, node, lambda: super(_Counter, self).pull(node, slot, bar))
 
     def total(self, node: Node, pile: list[Entry]) -> Any:
         self._for = node
-        return super().total(node, pile)
+        if any(type(paid) is not Term or paid.node.op is CONST for _, _, paid in pile):
+            return super().total(node, pile)
+        if len(pile) == 1:
+            return pile[0][2]
+        kind = node.aval, *(paid.node.aval for _, _, paid in pile)
+        return self._once(kind, node, lambda: super(_Counter, self).total(node, pile))
+
+    def _once(self, kind: Any, node: Node, do: Callable[[], Any]) -> Any:
+        """What a node of this kind has paid or added up, done for the first of them."""
+        flops, moved = self.flops.get(node, 0), self.bytes.get(node, 0)
+        if kind in self._like:
+            made, flops_like, bytes_like = self._like[kind]
+            self.flops[node], self.bytes[node] = flops + flops_like, moved + bytes_like
+            return made
+        made = do()
+        if type(made) is Term and made.node.op is not CONST:
+            self._like[kind] = made, self.flops.get(node, 0) - flops, self.bytes.get(node, 0) - moved
+        return made
+
+
+def _kind(node: Node, slot: int, bar: Any) -> Any:
+    """What the cost of a payment depends on; None where that is more than shapes, dtypes and constants."""
+    if node.op.kind != "pointwise" or node.params or type(bar) is not Term or bar.node.op is CONST:
+        return None
+    args = []
+    for arg in node.args:
+        if arg.op is CONST and arg.shape:
+            return None
+        args.append((arg.aval, arg.value if arg.op is CONST else None))
+    same = tuple(node.args.index(arg) for arg in node.args)
+    return node.op, slot, node.aval, same, bar.node.aval, *args
 
 
 def cost(book: Ledger) -> Cost:
     """Count the value and the gradient of a ledger's top; its leaves are what is differentiated by."""
     top = book.top.node
-    counter = _Counter()
+    counter = _Counter(book.level == "entry")
     with np.errstate(all="ignore"):
         seed = counter.operand(const(seed_for(top)))
         sweep(counter, {top: seed}, [leaf.node for leaf in book.leaves])
@@ -273,7 +318,8 @@ def bytes_of(node: Node) -> int:
     name = node.op.name
     if name in _VIEWS or node.op.kind == "leaf":
         return 0
-    return sum(_bytes(part) for part in (*node.args, node))
+    read = (node, *node.args[1:]) if name == "index" else node.args  # the entries that it takes, not all that are there
+    return sum(_bytes(part) for part in (*read, node))
 
 
 def _bytes(node: Node) -> int:

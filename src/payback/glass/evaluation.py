@@ -28,6 +28,7 @@ from payback.ad.paths import Sizes
 from payback.ad.sweep import Entry, everything, sweep
 from payback.errors import DifferentiationError, InputError
 from payback.files import write_file
+from payback.glass.explain import Wrt, leaf_names, named_leaves
 from payback.glass.inside import Opened as Inside
 from payback.ir.aval import Avals
 from payback.ir.graph import Graph
@@ -98,12 +99,15 @@ class Evaluation:
             raise InputError("the evaluation cannot be written", where=str(path), why=problem.strerror) from None
 
 
-def evaluate(f: Callable[..., Any], *args: Any, dtype: Any = None, native: bool = False, **kwargs: Any) -> Evaluation:
+def evaluate(
+    f: Callable[..., Any], *args: Any, dtype: Any = None, native: bool = False, wrt: Wrt = None, **kwargs: Any
+) -> Evaluation:
     """Run `f(*args, **kwargs)`, a floating scalar, and its gradient by every floating argument, keeping every node.
 
     Loops of up to 3,000 operations are told step by step, branches and calls by what is in them.
     dtype: the floating arguments are rounded to it first.  native: machine code computes every node, else the
-    interpreter does.  Raises InputError where there is no machine code, and what `pb.grad` raises.
+    interpreter does.  wrt: the gradient by these leaves alone, as `pb.explain` names them.  Raises InputError where
+    there is no machine code, and what `pb.grad` raises.
 
     >>> seen = evaluate(lambda a, b: (a + b) * (b + 1), 2.0, 1.0)
     >>> [(r.kind, r.op, float(r.value)) for r in seen.records[-3:]]
@@ -111,31 +115,32 @@ def evaluate(f: Callable[..., Any], *args: Any, dtype: Any = None, native: bool 
     """
     if dtype is not None:
         args, kwargs = tree_map(lambda leaf: _cast(leaf, np.dtype(dtype)), (args, kwargs))
-    return evaluated(f, args, kwargs, native)
+    return evaluated(f, args, kwargs, native, wrt=wrt)
 
 
 def evaluated(
     f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], native: bool,
-    called: Callable[[Node, list[Node]], Mapping[Node, str]] = lambda top, wrt: {},
+    called: Callable[[Node, list[Node]], Mapping[Node, str]] = lambda top, wrt: {}, wrt: Wrt = None,
 ) -> Evaluation:  # fmt: skip
     """The same of a call; called: names for some of the nodes of its graph, of the result and the leaves."""
     floating = [i for i, arg in enumerate(args) if _floats(arg)] + [k for k, arg in kwargs.items() if _floats(arg)]
     opened = Opened(f, args, kwargs, floating)
     with np.errstate(all="ignore"):
         out = call(f, opened.args, opened.kwargs)
-    wrt = [node for node in opened.wrt if node is not None]
-    close(wrt)
+    given = [node for node in opened.wrt if node is not None]
+    close(given)
     if not isinstance(out, Traced):
         raise InputError(
             "the result does not depend on the arguments", why="there is nothing to compare but a constant"
         )
     top = out.node
-    check([top], wrt)
-    names = called(top, wrt)
+    check([top], given)
+    chosen = given if wrt is None else named_leaves(*leaf_names(f, len(args), opened), wrt)
+    names = called(top, given)
     with contextlib.suppress(InputError):  # else a loop is one node
         top = Inside(top, [], STEPS, values=True).top
-    forward = [n for n in ancestors([top], min(n.id for n in wrt)) if n.op.name != "const" and _plain(n)]
-    return _evaluation(top, wrt, forward, native, names)
+    forward = [n for n in ancestors([top], min(n.id for n in chosen)) if n.op.name != "const" and _plain(n)]
+    return _evaluation(top, chosen, forward, native, names)
 
 
 def _evaluation(top: Node, wrt: list[Node], forward: list[Node], native: bool, names: Mapping[Node, str]) -> Evaluation:
@@ -231,7 +236,7 @@ def _spoken(records: list[Record]) -> tuple[Record, ...]:
             stands[i] = operands
         else:
             stands[i] = (len(kept),)
-            kept.append(replace(record, operands=operands))
+            kept.append(record if operands == record.operands else replace(record, operands=operands))
     return tuple(kept)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -123,6 +123,19 @@ def run(f: Any, args: Sequence[Any], kwargs: dict[str, Any], argnums: ArgNums | 
         return node
 
     called = argument_names(f, len(given))
+    names, short = leaf_names(f, len(given), opened)
+    data = {
+        name + path: leaf
+        for name, tree in [*zip(called, given, strict=True), *kwargs.items()]
+        for leaf, path in zip(leaves(tree), paths(tree), strict=True)
+        if isinstance(leaf, np.ndarray)
+    }
+    return Seen(top, wrt, names, short, again, data, rounded)
+
+
+def leaf_names(f: Any, count: int, opened: Opened) -> tuple[dict[Node, str], dict[str, str]]:
+    """What the leaves are called, and the short names of a network's parameters by their long ones."""
+    called = argument_names(f, count)
     written = [
         (called[position] if isinstance(position, int) else position) + path
         for position, tree in zip(opened.positions, opened.given, strict=True)
@@ -130,13 +143,7 @@ def run(f: Any, args: Sequence[Any], kwargs: dict[str, Any], argnums: ArgNums | 
     ]
     texts = {node: path for node, path in zip(opened.wrt, written, strict=True) if node is not None}
     short = parameter_names(list(texts.values()))
-    data = {
-        name + path: leaf
-        for name, tree in [*zip(called, given, strict=True), *kwargs.items()]
-        for leaf, path in zip(leaves(tree), paths(tree), strict=True)
-        if isinstance(leaf, np.ndarray)
-    }
-    return Seen(top, wrt, {node: short.get(path, path) for node, path in texts.items()}, short, again, data, rounded)
+    return {node: short.get(path, path) for node, path in texts.items()}, short
 
 
 def _varies(arg: Any) -> bool:
@@ -156,16 +163,19 @@ def _kind(leaf: Any) -> str:
 
 
 def chosen_nodes(seen: Seen, wrt: Wrt) -> list[Node]:
-    if wrt is None:
-        return seen.wrt
-    wanted: Iterable[Any] = [wrt] if isinstance(wrt, (str, Traced)) else wrt
-    by_name = {name: node for node, name in seen.names.items()}
+    return seen.wrt if wrt is None else named_leaves(seen.names, seen.aliases, wrt)
+
+
+def named_leaves(names: Mapping[Node, str], aliases: Mapping[str, str], wrt: Wrt) -> list[Node]:
+    """The leaves that `wrt` names; raises InputError for a name that is none, and for none at all."""
+    wanted: Iterable[Any] = [wrt] if isinstance(wrt, (str, Traced)) else wrt or ()
+    by_name = {name: node for node, name in names.items()}
     chosen = []
     for which in wanted:
         if isinstance(which, Traced):
             chosen.append(which.node)
             continue
-        name = seen.aliases.get(which, which)
+        name = aliases.get(which, which)
         if name not in by_name:
             raise InputError(f"wrt names {which!r}", why=f"the leaves are {', '.join(list(by_name)[:20])}")
         chosen.append(by_name[name])

@@ -67,7 +67,7 @@ class Opened:
         if self._made > self.most:
             raise InputError(f"there are more than {self.most:,} operations in the loops",
                              where=position(where), why="every step is told apart",
-                             fix="explain fewer steps")  # fmt: skip
+                             fix="explain fewer steps; blame by term, cost and paths tell no steps apart")  # fmt: skip
         with np.errstate(all="ignore"):
             return append(row, tuple(args), params, where)
 

@@ -61,11 +61,11 @@ def routed(
         down = turn % 2 == 0
         for layer in levels if down else reversed(levels):
             row = rows[layer]
-            wish = {}
+            wish: dict[int, float] = {}
             for node in row:
                 near = [x[tie] for tie in ties[node] if (layers[tie] < layer) == down] or [x[tie] for tie in ties[node]]
                 wish[node] = sum(near) / len(near) if near else x[node]
-            if turn < 2 * SWEEPS - 2:
+            if turn < 2 * SWEEPS - 2 and len(row) > 1:
                 row.sort(key=lambda node: wish[node])  # stable: equal wishes keep their order
             _spread(row, [wish[node] for node in row], width, x)
     least = min(x[:real], default=0.0)
@@ -98,6 +98,15 @@ def _with_lanes(
 
 def _spread(row: Sequence[int], wish: Sequence[float], width: Sequence[float], x: list[float]) -> None:
     """The places nearest to the wishes (least squares) at which the row keeps its order and its distances."""
+    if len(row) <= 2:  # as in most of a long loop: the same in fewer steps
+        x[row[0]] = wish[0]
+        if len(row) == 2:
+            apart = (width[row[0]] + width[row[1]]) / 2
+            first, second = wish[0], wish[1] - apart
+            if first >= second:
+                first = second = (first + second) / 2
+            x[row[0]], x[row[1]] = first, second + apart
+        return
     offset, at = [], 0.0
     for k, node in enumerate(row):
         at += (width[row[k - 1]] + width[node]) / 2 if k else 0.0

@@ -22,6 +22,7 @@ from payback.ad.paths import Sizes
 from payback.ad.sweep import Entry, everything, live_nodes, reach, sweep
 from payback.errors import InputError
 from payback.glass.accounts import Account, Edge, Events, LedgerError, Pays, Race, Settles, plain_number, ratio
+from payback.glass.counts import RoughCount
 from payback.glass.entries import EntryNames, no_collecting
 from payback.glass.expand import Expansion
 from payback.glass.inside import Opened
@@ -177,6 +178,10 @@ class Ledger(Questions):
 
     # looking things up
 
+    @cached_property
+    def _by_name(self) -> dict[str, Account]:
+        return {account.name: account for account in self.nodes}
+
     def account(self, which: Which) -> Account:
         """The account of a node, or of a name; raises InputError, with the nearest names, if it has none."""
         node = which.node if isinstance(which, Account) else which
@@ -184,7 +189,7 @@ class Ledger(Questions):
             found = self.accounts.get(node)
         else:
             name = self._aliases.get(node, node)
-            found = next((account for account in self.nodes if account.name == name), None)
+            found = self._by_name.get(name)
         if found is not None:
             return found
         names = [account.name for account in self.nodes]
@@ -272,12 +277,15 @@ class Ledger(Questions):
 
     def swept(self, algebra: Any, start: Any, top: Node | None = None, leaves: list[Node] | None = None) -> Any:
         """The same sweep under another algebra: node -> what it comes to."""
-        if self.unpaid:
-            algebra.pull = _skipping(algebra.pull, self.unpaid)
         wrt = self._leaves if leaves is None else leaves
         reached = self._reached if top is None and leaves is None else None
         with np.errstate(all="ignore"):
-            return sweep(algebra, {top or self._top: start}, wrt, reached=reached, keep=everything)
+            return sweep(self._allowed(algebra), {top or self._top: start}, wrt, reached=reached, keep=everything)
+
+    def _allowed(self, algebra: Any) -> Any:
+        if self.unpaid:
+            algebra.pull = _skipping(algebra.pull, self.unpaid)
+        return algebra
 
     @cached_property
     def layers(self) -> dict[Node, int]:
@@ -291,6 +299,18 @@ class Ledger(Questions):
     def counts(self) -> dict[Node, Walks]:
         """The exact numbers of paths from the top to each node, and of the edges walked on them."""
         counts: dict[Node, Walks] = self.swept(PathCount(), Walks(1, 0))
+        return counts
+
+    @cached_property
+    def leaf_counts(self) -> dict[Node, Walks]:
+        """Those of the leaves alone: of a long loop each is a number of a thousand digits."""
+        with np.errstate(all="ignore"):
+            return sweep(self._allowed(PathCount()), {self._top: Walks(1, 0)}, self._leaves, reached=self._reached)
+
+    @cached_property
+    def rough_counts(self) -> dict[Node, Walks]:
+        """The same for telling: beyond 2**1024 by their logarithm, see `counts.py`."""
+        counts: dict[Node, Walks] = self.swept(RoughCount(), Walks(1, 0))
         return counts
 
     @cached_property
@@ -371,7 +391,7 @@ class Ledger(Questions):
 
     def race(self) -> Race:
         """How much walking the sweep saved.  The counts are exact integers, found without walking any path."""
-        counts = [self.counts.get(leaf.node, Walks(0, 0)) for leaf in self.leaves]
+        counts = [self.leaf_counts.get(leaf.node, Walks(0, 0)) for leaf in self.leaves]
         return Race(sum(c.paths for c in counts), sum(c.walks for c in counts), self._visits())
 
     def _visits(self) -> int:

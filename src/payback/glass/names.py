@@ -10,7 +10,7 @@ from typing import Any
 from payback.glass.bound import Bound, identifiers, of_operator
 from payback.ir.node import Node, ancestors
 
-MOST = 5000  # nodes that are named after the program
+MOST = 200_000  # nodes that are named after the program
 _PARAMETER = re.compile(r"^(.*?)((?:\.layers\[\d+\])*)\.(weight|bias)$")
 
 
@@ -81,7 +81,8 @@ def name_nodes(nodes: Sequence[Node], named: dict[Node, str]) -> dict[Node, str]
         for arg in node.args:
             users.setdefault(arg, []).append(node)
     taken = set(names.values())
-    bound, rounds = Bound(), _rounds(nodes)
+    bound, rounds = Bound(nodes[-1] if nodes else None), _rounds(nodes)
+    used: dict[str, int] = {}
     for node in nodes:
         if node in names or node.where is None or (node.op.name == "cast" and of_operator(node.where)):
             continue
@@ -89,7 +90,7 @@ def name_nodes(nodes: Sequence[Node], named: dict[Node, str]) -> dict[Node, str]
             continue
         name = bound.name(node, names)
         if name:
-            names[node] = _free(name, taken)
+            names[node] = _free(name, taken, used)
     rest = [node for node in nodes if node not in names]
     if all(not node.shape for node in nodes) and len(rest) <= len(string.ascii_lowercase):
         inputs = [name for node, name in named.items() if not node.args]
@@ -127,10 +128,12 @@ def _goes_on(node: Node, user: Node, rounds: Mapping[Node, int]) -> bool:
     return rounds[node] == rounds[user] and not (user.op is node.op and of_operator(node.where))
 
 
-def _free(name: str, taken: set[str]) -> str:
-    count, made = 1, name
+def _free(name: str, taken: set[str], used: dict[str, int]) -> str:
+    count = used.get(name, 1)
+    made = name if count == 1 else f"{name}#{count}"
     while made in taken:
         count += 1
         made = f"{name}#{count}"
     taken.add(made)
+    used[name] = count
     return made

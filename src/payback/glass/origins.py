@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import numpy as np
 
 from payback.ad.algebra import Gradient
+from payback.glass import cures
 from payback.glass.bound import with_elements
 from payback.glass.story import shown
+from payback.glass.vanished import vanished
 from payback.ir.aval import Avals
 from payback.ir.node import Node
 from payback.ir.where import Position, position, written_operands
@@ -47,28 +50,6 @@ _SIGNS = {"add": "+", "sub": "−", "mul": "·", "div": "/"}
 MOVES = frozenset({"index", "reshape", "transpose", "broadcast", "concatenate", "stack", "cast", "part", "identity"})
 _CONSTANT = "a constant"
 _SILENT = frozenset({"cast", "part", "identity"})  # in no program, or no operation
-_CURES = {
-    (
-        "value",
-        "log",
-    ): "keep its argument above 0: np.log1p(x) for log(1 + x), pb.nn.log_softmax(x) for log(softmax(x)), "
-    "else np.maximum(x, 1e-12)",
-    ("value", "div"): "choose the denominator before the division: a / np.where(b == 0, 1, b), and np.where around it",
-    ("value", "exp"): "take the largest away before: pb.nn.logsumexp, softmax, log_softmax, sigmoid and softplus do",
-    ("value", "sqrt"): "no root of a negative number: np.sqrt(np.maximum(x, 0))",
-    ("value", "contract"): "smaller weights at the start, a smaller step length, clip_norm=, or float64",
-    ("gradient", "contract"): "smaller weights at the start, a smaller step length, clip_norm=, or float64",
-    ("gradient", "sqrt"): "np.linalg.norm and np.hypot have a derivative at 0; else add a small number under the root",
-    ("gradient", "power"): "add a small number below the power, or choose its base before: np.where(x > 0, x, 1)",
-    (
-        "gradient",
-        "div",
-    ): "choose the denominator before the division: a / np.where(b == 0, 1, b), and np.where around it",
-    (
-        "gradient",
-        "log",
-    ): "choose the argument before the logarithm: np.log(np.where(x > 0, x, 1)), and np.where around it",
-}  # (phase, operation)
 _ATOM = re.compile(r"[\w.\[\]']*(\([^()]*\))?")  # a name or one call: no parentheses are needed around it
 
 
@@ -86,6 +67,7 @@ class Origin:
     place     the user's sub-expression; None for data
     times     how often the sub-expression gave birth: the steps of a loop
     after     the leaf that was read last, where one sub-expression is run by several layers; else empty
+    run       where it is evaluated several times (a loop): which time it is, from 1, of how many; else (0, 0)
     row       of a training: the row that the entry belongs to; else empty
     cure      what is usually done about it; else empty
     """
@@ -104,11 +86,13 @@ class Origin:
     after: str = ""
     row: str = ""
     cure: str = ""
+    run: tuple[int, int] = (0, 0)
 
     def __str__(self) -> str:
         what = self.what if not self.index or _ATOM.fullmatch(self.what) else f"({self.what})"
         what += f"[{', '.join(map(str, self.index))}]" if self.index else ""
         what += f" after {self.after}" if self.after else ""
+        what += f" in evaluation {self.run[0]:,} of {self.run[1]:,}" if self.run[1] else ""
         where = f"{self.place.at}: " if self.place else ""
         with_ = " and ".join(f"{text} = {shown(float(number))}" for text, number in self.operands)
         born = "in the backward pass of " if self.phase == "gradient" else ""
@@ -126,6 +110,8 @@ class Origin:
 
 def bad_entries(value: Any) -> Any:
     """A mask of the entries that are not finite."""
+    if type(value) is float:
+        return np.bool_(not isfinite(value))
     value = np.asarray(value)
     return ~np.isfinite(value) if value.dtype.kind == "f" else np.zeros(value.shape, bool)
 
@@ -201,6 +187,8 @@ class Telling:
         result = float(np.asarray(node.value)[index])
         operands = self.operands(node, index)
         fact, cure = _fact(node, operands, result), _cure("value", node, result)
+        if node.op.kind == "pointwise" and (why := vanished(node, index, self.text)):
+            fact += f"; {why}"
         return Origin("value", self.text_of(node), index, int(born.sum()), born.size, operands, result, node.op.name,
                       fact, position(node.where), cure=cure)  # fmt: skip
 
@@ -244,9 +232,11 @@ class Telling:
             operands = (*self.operands(node, at), ("owed", owed), ("partial", partial))
             result = float(paid[at])
         rule = str(node.op.facts.get("math", node.op.name))
-        fact = _fact_backward(node, partial, rule)
+        fact, cure = _fact_backward(node, partial, rule), _cure("gradient", node, result)
+        if operands and operands[-2] == ("owed", 0.0) and np.isinf(operands[-1][1]):
+            cure = cures.NOTHING_OWED
         return Origin("gradient", self.text_of(node), index, int(born.sum()), born.size, operands, result, rule, fact,
-                      position(node.where), cure=_cure("gradient", node, result))  # fmt: skip
+                      position(node.where), cure=cure)  # fmt: skip
 
     def summed(self, node: Node, mask: Any, bar: Any) -> Origin:
         index = _first(mask)
@@ -286,7 +276,7 @@ def _shortest(number: Any) -> float:
 def _cure(phase: str, node: Node, result: float) -> str:
     if np.isnan(result) and node.op.name in ("contract", "exp"):  # of what was given
         return ""
-    return _CURES.get((phase, node.op.name), "")
+    return cures.NAN.get((phase, node.op.name), "")
 
 
 def _first(mask: Any) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from payback.ad.algebra import Gradient, PathCount, Walks
 from payback.ad.paths import Candidate, Heaviest, Sizes
 from payback.errors import InputError
+from payback.glass.counts import RoughCount, counted
 from payback.trace.backward import seed_for
 
 if TYPE_CHECKING:
@@ -68,11 +70,25 @@ class Paths:
     def __init__(self, ledger: Ledger, top: Account, leaf: Account):
         self.ledger, self.top_account, self.leaf = ledger, top, leaf
         if top is ledger.top:
-            counts = ledger.counts
+            self._reached = ledger.rough_counts.keys()
         else:
-            counts = ledger.swept(PathCount(), Walks(1, 0), top.node, [leaf.node])
-        self._reached = counts.keys()
-        self.count, self.walks = counts.get(leaf.node, Walks(0, 0))
+            self._reached = ledger.swept(RoughCount(), Walks(1, 0), top.node, [leaf.node]).keys()
+
+    @cached_property
+    def _exact(self) -> Walks:
+        if self.top_account is self.ledger.top and self.leaf in self.ledger.leaves:
+            counts = self.ledger.leaf_counts
+        else:
+            counts = self.ledger.swept(PathCount(), Walks(1, 0), self.top_account.node, [self.leaf.node])
+        return counts.get(self.leaf.node, Walks(0, 0))
+
+    @property
+    def count(self) -> int:
+        return self._exact.paths
+
+    @property
+    def walks(self) -> int:
+        return self._exact.walks
 
     @property
     def between_arrays(self) -> bool:
@@ -92,7 +108,7 @@ class Paths:
         >>> [path.product for path in book.paths(book.top, "a").all()]
         [3.0, 3.0]
         """
-        if self.count and self.leaf is self.top_account:
+        if self.leaf is self.top_account and self.count:
             yield Path((self.leaf,), (), 1.0)
             return
         trail: list[Edge] = []
@@ -128,7 +144,7 @@ class Paths:
             raise InputError(f"the number of paths is {k}", why="it is at least 1")
         if self.between_arrays:
             if self.count > MOST_ARRAY_PATHS:
-                raise InputError(f"there are {self.count:,} paths between arrays", where=self.leaf.name,
+                raise InputError(f"there are {counted(self.count)} paths between arrays", where=self.leaf.name,
                                  why="sizes of paths are numbers, of one entry each",
                                  fix=f'ask for one entry: ledger["{self.leaf.name}"][i, j].paths().top()')  # fmt: skip
             return sorted(self.all(), key=lambda path: -_norm(path.paid))[:k]
@@ -172,7 +188,7 @@ class Paths:
         return self.ledger.swept(algebra, seed_for(top), top, [self.leaf.node])[self.leaf.node]
 
     def _refuse_none(self) -> None:
-        if not self.count:
+        if self.leaf.node not in self._reached:
             raise InputError(f"no path leads from {self.top_account.name} to {self.leaf.name}")
 
     def _payers(self, account: Account) -> Iterator[Edge]:

@@ -1,8 +1,8 @@
 """A ledger as data: what `ledger.to_json()` and `payback explain --json` write and what pages are drawn from.
 
 The format, version 2 (a number is a JSON number, or one of the strings "NaN", "Infinity", "-Infinity"; numbers of paths
-and walks are strings of digits, for they go beyond 2**53; *no path* is null; nodes are referred to by their names,
-which are unique, and stand in ascending order: a node's arguments before it):
+and walks are strings of digits, for they go beyond 2**53, and above 2**1024 rounded, "1.148e+602"; *no path* is null;
+nodes are referred to by their names, which are unique, and stand in ascending order: a node's arguments before it):
 
     format      "payback ledger"
     version     2
@@ -35,13 +35,14 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Iterable
+from math import sqrt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from payback.ad.algebra import Walks
 from payback.glass.accounts import Account, Pays, Settles
-from payback.glass.paths import walks_per_edge
+from payback.glass.counts import quotient, rough_race, rough_walks, written
 from payback.glass.story import PATHS_SHOWN, running
 from payback.ir.aval import Avals
 from payback.ir.source import lines_of_file
@@ -70,7 +71,12 @@ def to_json(ledger: Ledger, values: int = 64) -> str:
 
 def record(ledger: Ledger, values: int = 64) -> dict[str, Any]:
     """The ledger in dicts and lists as the format says."""
-    count, walks = ledger.race(), walks_per_edge(ledger)
+    with np.errstate(all="ignore"):
+        return _record(ledger, values)
+
+
+def _record(ledger: Ledger, values: int) -> dict[str, Any]:
+    (paths, walked), walks = rough_race(ledger), rough_walks(ledger)
     full = _amounts(values)
     places: dict[Position, int] = {}
     return {
@@ -81,13 +87,13 @@ def record(ledger: Ledger, values: int = 64) -> dict[str, Any]:
         "nodes": [_node(ledger, account, full, places) for account in ledger.nodes],
         "edges": [
             {"payer": e.payer.name, "slot": e.slot, "arg": e.arg.name, "partial": number(e.partial), "rule": e.rule,
-             "paid": full(e.paid), "walks": str(walks[e])}
+             "paid": full(e.paid), "walks": written(walks[e])}
             for e in ledger.edges
         ],
         "paths": {
-            "count": str(count.paths),
-            "walks": str(count.walks),
-            "visits": count.visits,
+            "count": written(paths),
+            "walks": written(walked),
+            "visits": len(ledger.edges),
             "by_leaf": {leaf.name: _paths(ledger, leaf, k < LEAVES_LISTED) for k, leaf in enumerate(ledger.leaves)},
         },
         "events": [_event(event) for event in ledger.events],
@@ -134,23 +140,22 @@ def _amounts(limit: int) -> Callable[[Any], Any]:
         if not isinstance(value, np.ndarray):
             return number(value)
         sized = bool(value.size)
-        with np.errstate(all="ignore"):
-            return {
-                **short(value),
-                "dtype": str(value.dtype),
-                "min": number(float(value.min())) if sized else None,
-                "max": number(float(value.max())) if sized else None,
-                "zeros": int(value.size - np.count_nonzero(value)),
-                "nonfinite": int(value.size - np.count_nonzero(np.isfinite(value))),
-                "values": [number(x) for x in value.ravel().tolist()] if value.size <= limit else None,
-            }
+        return {
+            **short(value),
+            "dtype": str(value.dtype),
+            "min": number(float(value.min())) if sized else None,
+            "max": number(float(value.max())) if sized else None,
+            "zeros": int(value.size - np.count_nonzero(value)),
+            "nonfinite": int(value.size - np.count_nonzero(np.isfinite(value))),
+            "values": [number(x) for x in value.ravel().tolist()] if value.size <= limit else None,
+        }
 
     return full
 
 
 def _norm(value: Any) -> float:
-    with np.errstate(all="ignore"):
-        return float(np.linalg.norm(np.asarray(value, np.float64).ravel()))
+    flat = np.asarray(value, np.float64).ravel()
+    return sqrt(flat.dot(flat))  # as np.linalg.norm has it
 
 
 def _node(ledger: Ledger, account: Account, full: Callable[[Any], Any], places: dict[Position, int]) -> dict[str, Any]:
@@ -173,18 +178,18 @@ def _node(ledger: Ledger, account: Account, full: Callable[[Any], Any], places: 
 
 
 def _paths(ledger: Ledger, leaf: Account, listing: bool) -> dict[str, Any]:
+    counts = ledger.rough_counts.get(leaf.node, Walks(0, 0))
     if not listing:
-        counts = ledger.counts.get(leaf.node, Walks(0, 0))
-        return {"count": str(counts.paths), "walks": str(counts.walks), "sum": None, "listed": []}
+        return {"count": written(counts.paths), "walks": written(counts.walks), "sum": None, "listed": []}
     paths = ledger.paths(ledger.top, leaf)
-    listed = list(itertools.islice(paths.all(), min(PATHS_SHOWN, STATIONS * paths.count // max(paths.walks, 1))))
+    listed = list(itertools.islice(paths.all(), min(PATHS_SHOWN, int(STATIONS / max(quotient(*reversed(counts)), 1)))))
     products = [path.product for path in listed if path.product is not None]
     with np.errstate(all="ignore"):
         collected = list(itertools.accumulate(products))
     return {
-        "count": str(paths.count),
-        "walks": str(paths.walks),
-        "sum": number(collected[-1]) if products and len(products) == paths.count else None,
+        "count": written(counts.paths),
+        "walks": written(counts.walks),
+        "sum": number(collected[-1]) if products and len(products) == counts.paths else None,
         "listed": [
             {"nodes": [a.name for a in path.accounts], "factors": [number(f) for f in path.factors],
              "product": number(path.product)}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from payback.glass.accounts import Edge, Pays, Settles, plain_number
+from payback.glass.counts import counted
 from payback.glass.paths import Path, walks_per_edge
 from payback.ir.aval import Avals
 from payback.ir.node import Node
@@ -88,7 +89,7 @@ def collecting(ledger: Ledger) -> list[str]:
         lines += [along(path) for path in walked]
         derivative = f"∂{ledger.top.name}/∂{leaf.name}"
         if paths.count > len(walked):
-            lines.append(f"… and {paths.count - len(walked):,} more")
+            lines.append(f"… and {counted(paths.count - len(walked))} more")
             lines.append(f"{derivative} = {shown(leaf.settled)}, known from paying back")
         else:
             lines.append(f"{derivative} = {total([path.product for path in walked])}")
@@ -188,7 +189,7 @@ def times(count: int) -> str:
     >>> times(2), times(2**20)
     ('twice', '1,048,576 times')
     """
-    return "twice" if count == 2 else f"{count:,} times"
+    return "twice" if count == 2 else f"{counted(count)} times"
 
 
 def _settlement(event: Settles) -> str:
@@ -209,7 +210,7 @@ def _not_taken(factors: Sequence[object], product: object) -> str:
 
 
 def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    return f"{counted(number)} {noun}{'' if number == 1 else 's'}"
 
 
 def _ends(parts: Sequence[str]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from payback.glass import story
+from payback.glass.counts import counted, rough_race
 
 if TYPE_CHECKING:
     from payback.glass.accounts import Account
@@ -56,11 +57,27 @@ def closing(book: Ledger) -> list[str]:
     """What stands below the table."""
     count = sum(account.layer is not None for account in book.nodes)
     lines = [f"… and {count - _ROWS:,} more"] if count > _ROWS else []
-    race = book.race()
-    paths, walks = f"{race.paths:,} path{'s' * (race.paths != 1)}", f"{race.walks:,} walk{'s' * (race.walks != 1)}"
-    lines.append(f"{race.visits:,} edge{'s' * (race.visits != 1)}, each paid once; path by path: {paths}, {walks}")
+    paths, walks = rough_race(book)
+    told = f"{counted(paths)} path{'s' * (paths != 1)}, {counted(walks)} walk{'s' * (walks != 1)}"
+    edges = len(book.edges)
+    lines.append(f"{edges:,} edge{'s' * (edges != 1)}, each paid once; path by path: {told}")
     unpaid = [leaf.name for leaf in book.leaves if leaf.settled is None]
-    return [*lines, *([f"no path: {', '.join(unpaid)}"] if unpaid else [])]
+    return [*lines, *([f"no path: {', '.join(unpaid)}"] if unpaid else []), *doubtful(book)]
+
+
+def doubtful(book: Ledger) -> list[str]:
+    """Operations of a row of n with a column of n, which are n×n: seldom meant."""
+    found = {}
+    for account in book.nodes:
+        if len(account.shape) == 2 and account.node.op.kind == "pointwise" and account.where is not None:
+            n, columns = account.shape
+            shapes = {arg.shape for arg in account.node.args}
+            if n == columns > 1 and (n,) in shapes and (n, 1) in shapes:
+                found[account.where] = (
+                    f"is it meant? {account.where.at}: {account.where.text} takes every entry of a row of {n:,} "
+                    f"with every entry of a column of {n:,}"
+                )
+    return list(found.values())
 
 
 def _tree(book: Ledger) -> Iterator[Row]:

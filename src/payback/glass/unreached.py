@@ -10,6 +10,7 @@ import numpy as np
 
 from payback.ad.paths import Links
 from payback.ad.sweep import live_nodes, reach, sweep
+from payback.glass.cures import of_zeros
 from payback.ir.node import Node, ancestors
 from payback.ir.where import Position, position
 from payback.ops.row import CONST
@@ -36,6 +37,11 @@ class Cause:
     size: int
     fact: str
     after: str = ""
+
+    @property
+    def cure(self) -> str:
+        """What is usually done about it; else empty."""
+        return of_zeros(self.kind, self.op)
 
     def __str__(self) -> str:
         where = f"{self.place.at}: " if self.place else ""

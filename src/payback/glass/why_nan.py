@@ -8,8 +8,10 @@ payments of the backward pass, on to the gradients.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -111,9 +113,13 @@ def nan_origins(top: Node, wrt: Sequence[Node], names: Mapping[Node, str], data:
     told, layers = Telling(called, data), _layers(opened.top, wrt, called)
     with np.errstate(all="ignore"):
         if not finite:
-            return WhyNan(_grouped(_births(opened.top, told), layers), value, {})
+            return WhyNan(_grouped(_births(opened.top, told), layers, rounds(opened.top)), value, {})
         origins, bad = _births_backward(opened.top, list(wrt), told)
-    return WhyNan(_grouped(origins, layers), value, {names.get(node, "?"): count for node, count in bad.items()})
+    return WhyNan(
+        _grouped(origins, layers, rounds(opened.top)),
+        value,
+        {names.get(node, "?"): count for node, count in bad.items()},
+    )
 
 
 def _is_bad(node: Node) -> bool:
@@ -131,6 +137,8 @@ class _Guilt(Links):
 
     def total(self, node: Node, pile: list[Entry]) -> Any:
         total = super().total(node, pile)
+        if type(total) is float:
+            return total if bad_entries(node.value) else 0.0
         if isinstance(total, list):
             return [None if t is None else t * bad_entries(v) for t, v in zip(total, node.value, strict=True)]
         return total * bad_entries(node.value)
@@ -201,6 +209,11 @@ def _fed(node: Node, infinite_data: Set[Node] = frozenset()) -> Any:
     An infinity that was given is no fault as long as only infinities come of it: 0·∞ is where the NaN is born.
     """
     row, params = node.op, node.params
+    if row.kind == "pointwise" and type(node.value) is float and all(type(arg.value) is float for arg in node.args):
+        alone = node.value != node.value  # a NaN, which infinities that were given do not excuse
+        return np.bool_(any(
+            arg.value != arg.value if alone and arg in infinite_data else not isfinite(arg.value) for arg in node.args
+        ))  # fmt: skip
     becomes_nan = np.isnan(np.asarray(node.value))
 
     def masks(given: bool) -> list[Any]:
@@ -299,19 +312,39 @@ def _place(node: Node) -> Any:
 def _layers(top: Node, wrt: Sequence[Node], names: Mapping[Node, str]) -> dict[Node, str]:
     """Of nodes whose sub-expression is run by several layers: the leaf that was read last."""
     read = read_last(top, wrt, names)
-    those: dict[Any, set[str]] = {}
+    those: dict[Any, Counter[str]] = {}
     for node, name in read.items():
-        those.setdefault((_place(node), node.op), set()).add(name)
-    return {node: name for node, name in read.items() if len(those[_place(node), node.op]) > 1}
+        those.setdefault((_place(node), node.op), Counter())[name] += 1
+    alike = {key for key, count in those.items() if len(count) > 1 and len(set(count.values())) == 1}  # else a loop
+    return {node: name for node, name in read.items() if (_place(node), node.op) in alike}
 
 
-def _grouped(found: list[tuple[Node, Origin]], layers: Mapping[Node, str]) -> tuple[Origin, ...]:
+def rounds(top: Node) -> dict[Node, tuple[int, int]]:
+    """Of nodes whose sub-expression is run several times: which time it is, from 1, and how many there are."""
+    count: Counter[Any] = Counter()
+    number: dict[Node, tuple[Any, int]] = {}
+    for node in ancestors([top]):
+        if node.where is not None and node.args:
+            key = _place(node), node.op
+            count[key] += 1
+            number[node] = key, count[key]
+    return {node: (k, count[key]) for node, (key, k) in number.items() if count[key] > 1}
+
+
+def _grouped(
+    found: list[tuple[Node, Origin]], layers: Mapping[Node, str], runs: Mapping[Node, tuple[int, int]]
+) -> tuple[Origin, ...]:
     """Births at one sub-expression told once: the first of them, and how many there were."""
     first: dict[Any, Origin] = {}
     for node, origin in found:
         key = (origin.phase, _place(node), origin.rule)
         old = first.get(key)
-        first[key] = replace(origin, after=layers.get(node, "")) if old is None else _again(old)
+        if old is not None:
+            first[key] = _again(old)
+        elif node in layers:
+            first[key] = replace(origin, after=layers[node])
+        else:
+            first[key] = replace(origin, run=runs.get(node, (0, 0)))
     return tuple(first.values())
 
 

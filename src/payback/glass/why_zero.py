@@ -30,11 +30,11 @@ from payback.glass.explain import Wrt, chosen_nodes, run
 from payback.glass.inside import Opened
 from payback.glass.lost import Lost, fact_of, lost
 from payback.glass.names import read_last
+from payback.glass.origins import MOVES
 from payback.glass.unreached import Cause, cuts, text_of
 from payback.ir.aval import Aval
 from payback.ir.node import Node, ancestors
 from payback.ir.where import position
-from payback.ops.several import PART
 from payback.trace.backward import seed_for
 from payback.transforms.gradient import ArgNums
 
@@ -55,7 +55,7 @@ class Zeros:
     """The zeros of one leaf's gradient.
 
     size: entries of the leaf.  zeros: those whose gradient is exactly 0, or that have none.  counts: by kind, exact,
-    together `zeros`.  entries: by kind a mask.
+    together `zeros`.  entries: by kind a mask.  nonfinite: of how many it is not finite (see `why_nan`).
     """
 
     leaf: str
@@ -64,14 +64,16 @@ class Zeros:
     counts: dict[str, int]
     causes: tuple[Cause, ...]
     entries: dict[str, Any]
+    nonfinite: int = 0
 
     def __str__(self) -> str:
+        bad = f"; of {self.nonfinite:,} it is not finite: pb.why_nan tells why" if self.nonfinite else ""
         if not self.zeros:
-            return f"{self.leaf}: none of {self.size:,} entries has a zero gradient"
+            return f"{self.leaf}: none of {self.size:,} entries has a zero gradient{bad}"
         told = ", ".join(
             f"{kind} {count:,}{_lines(self.entries[kind])}" for kind, count in self.counts.items() if count
         )
-        lines = [f"{self.leaf}: {self.zeros:,} of {self.size:,} entries have a zero gradient: {told}"]
+        lines = [f"{self.leaf}: {self.zeros:,} of {self.size:,} entries have a zero gradient: {told}{bad}"]
         return "\n".join([*lines, *(f"  {cause.kind} {cause.count:,}: {cause}" for cause in self.causes)])
 
 
@@ -111,7 +113,8 @@ class WhyZero:
         return len(self.leaves)
 
     def __str__(self) -> str:
-        return "\n".join(map(str, self.leaves.values()))
+        cures = dict.fromkeys(cause.cure for zeros in self for cause in zeros.causes if cause.cure)
+        return "\n".join([*map(str, self), *map("what helps: {}".format, cures)])
 
 
 def why_zero(f: Any, *args: Any, wrt: Wrt = None, argnums: ArgNums | None = None, **kwargs: Any) -> WhyZero:
@@ -150,7 +153,13 @@ def zero_causes(
             counts = {kind: int(mask.sum()) for kind, mask in masks.items()}
             name = names.get(leaf) or leaf.params.get("name") or f"%{leaf.id}"
             leaves[name] = Zeros(
-                name, leaf.aval.size, sum(counts.values()), counts, tuple(causes.of(leaf, masks)), masks
+                name,
+                leaf.aval.size,
+                sum(counts.values()),
+                counts,
+                tuple(causes.of(leaf, masks)),
+                masks,
+                kinds.nonfinite[leaf],
             )
     return WhyZero(leaves, float(np.asarray(root.value)))
 
@@ -164,10 +173,12 @@ class _Kinds:
         self.links = {rule: Links(rule) for rule in ("edges", "choices", "nonzero")}
         self._linked: dict[str, dict[Node, Any]] = {}
         self._zero: dict[Node, Any] = {}
+        self.nonfinite: dict[Node, int] = {}
         gradient = Gradient(on_graph=False)
         self.settled = self.swept(gradient, seed_for(top))
         for leaf in wrt:
             bar = gradient.dense(self.settled[leaf]) if leaf in self.settled else 0
+            self.nonfinite[leaf] = int(np.size(bar) - np.count_nonzero(np.isfinite(bar)))
             self._zero[leaf] = np.broadcast_to(np.equal(bar, 0), leaf.shape)
 
     def swept(self, algebra: Any, seed: Any) -> dict[Node, Any]:
@@ -292,8 +303,8 @@ def _stops(kind: str, kinds: _Kinds) -> Iterator[_Stop]:
     loose, strict = map(kinds.linked, rules)
     links = [kinds.links[rule] for rule in rules]
     for node, bar in strict.items():
-        if node.op is PART or (node.op.kind == "own" and node.op.name not in MULTILINEAR):
-            continue
+        if node.op.name in MOVES or (node.op.kind == "own" and node.op.name not in MULTILINEAR):
+            continue  # it pays the same under both
         masks: dict[Node, Any] = {}
         count = 0
         for slot, arg in enumerate(node.args):
