@@ -111,9 +111,13 @@ def test_an_altered_entry_is_compiled_again(home):
     entry = max(home.glob("*.code"), key=lambda path: path.stat().st_size)
     good = entry.read_bytes()
     for bad in (good[:-1], b"", good[:40] + bytes([good[40] ^ 1]) + good[41:], bytes(len(good))):
+        assert cache.load(entry.name) is not None
         entry.write_bytes(bad)
-        assert compiled(home) == (True, "")
-        assert entry.read_bytes()[:32] == good[:32]
+        assert cache.load(entry.name) is None
+        entry.write_bytes(good)
+    entry.write_bytes(bad)
+    assert compiled(home) == (True, "")
+    assert entry.read_bytes()[:32] == good[:32]
 
 
 def test_an_entry_of_another_name_or_key_is_not_used(home):
