@@ -37,7 +37,7 @@ def pytest_configure(config):
     os.environ[amount.VARIABLE] = "2" if soak else "1" if full else "0"
     if not hasattr(config, "workerinput"):  # of several processes the first knows what was asked for
         everything = config.args_source is pytest.Config.ArgsSource.TESTPATHS
-        os.environ[HALVED] = str(int(everything and not full))
+        os.environ[DRAWN] = str(int(everything and not full))
     if "PAYBACK_CACHE" not in os.environ:  # compiled code goes into a folder of this run, not into the user's
         config.folder_of_run = tempfile.TemporaryDirectory(prefix="payback-tests-")
         os.environ["PAYBACK_CACHE"] = os.path.join(config.folder_of_run.name, "code")
@@ -86,12 +86,12 @@ class OneFile:
         return (yield)
 
 
-HALVED = "PAYBACK_TEST_HALVED"
+DRAWN = "PAYBACK_TEST_DRAWN"
 
 
 def pytest_collection_modifyitems(config, items):
     """Where all tests are run, a part of the cases of those that have many, drawn by name; all of them with --full."""
-    if os.environ[HALVED] == "0":
+    if os.environ[DRAWN] == "0":
         return
     families = defaultdict(list)
     for item in items:
@@ -107,8 +107,8 @@ def pytest_collection_modifyitems(config, items):
 
 
 def _kept(cases):
-    """Of so many cases of one test: all, half, or a third."""
-    return cases if cases <= 3 else (cases + 1) // 2 if cases <= 20 else max(10, cases // 3)
+    """Of so many cases of one test: all, or a third."""
+    return cases if cases <= 3 else -(-cases // 3)
 
 
 @pytest.fixture
