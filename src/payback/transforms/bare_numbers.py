@@ -69,9 +69,10 @@ class Plainly:
             try:
                 files = {place.file for _, place in self.places.values()}
                 compiled = {file: self._compiled(file) or {} for file in files}
-                for function in _functions():
+                for function in _functions() if compiled else ():
                     code = function.__code__
-                    new = compiled.get(code.co_filename, {}).get(_key(code))
+                    codes = compiled.get(code.co_filename)
+                    new = codes.get(_key(code)) if codes else None
                     if new is not None:
                         changed.append((function, code))
                         spaces[id(function.__globals__)] = function.__globals__
