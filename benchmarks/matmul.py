@@ -65,6 +65,11 @@ def _product(plan: Plan, fields: tuple[Any, ...]) -> Product:
     return Product(plan)
 
 
+def made(plan: Plan) -> Product:
+    """Plans that are the same in all are compiled once."""
+    return _product(plan, astuple(plan))
+
+
 def product(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None, *, accumulate=False, count=1) -> np.ndarray:
     """out = a·b, or out += a·b: matrices of one dtype, float32 or float64, of any strides that are whole elements.
 
@@ -75,7 +80,6 @@ def product(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None, *, accu
     if out is None:
         out = np.empty((a.shape[0], b.shape[1]), a.dtype)
     strides = [[stride // x.itemsize for stride in x.strides] for x in (a, b, out)]
-    found = plan(a.dtype, a.shape[0], b.shape[1], a.shape[1], *strides, accumulate)
-    made = _product(found, astuple(found))
-    made.run(made.prepare(a, b, out, count), count)
+    found = made(plan(a.dtype, a.shape[0], b.shape[1], a.shape[1], *strides, accumulate))
+    found.run(found.prepare(a, b, out, count), count)
     return out

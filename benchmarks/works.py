@@ -74,8 +74,6 @@ class Training:
         parameters = sum(a * b + b for a, b in pairwise(self.sizes))
         return item * (6.0 * parameters + self.batch * (self.sizes[0] + self.sizes[-1]))
 
-    cached_bytes = 0
-
 
 @dataclass(frozen=True)
 class Function:

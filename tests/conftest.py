@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
+import sys
 import tempfile
 import zlib
 from collections import defaultdict
@@ -35,12 +37,13 @@ def pytest_configure(config):
     os.environ[amount.VARIABLE] = "2" if soak else "1" if full else "0"
     if not hasattr(config, "workerinput"):  # of several processes the first knows what was asked for
         everything = config.args_source is pytest.Config.ArgsSource.TESTPATHS
-        os.environ[HALVED] = str(int(everything and not full))
+        os.environ[DRAWN] = str(int(everything and not full))
     if "PAYBACK_CACHE" not in os.environ:  # compiled code goes into a folder of this run, not into the user's
         config.folder_of_run = tempfile.TemporaryDirectory(prefix="payback-tests-")
         os.environ["PAYBACK_CACHE"] = os.path.join(config.folder_of_run.name, "code")
         if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):  # bytecode too: each process would compile all anew
             os.environ["PYTHONPYCACHEPREFIX"] = os.path.join(config.folder_of_run.name, "bytecode")
+    config.pluginmanager.register(OneFile())
     # Deterministic: the same examples in every run.  No deadlines: a slow machine is not a failure.
     rules = dict(derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
     settings.register_profile("everyday", max_examples=25, **rules)
@@ -49,12 +52,46 @@ def pytest_configure(config):
     settings.load_profile("soak" if soak else "full" if full else "everyday")
 
 
-HALVED = "PAYBACK_TEST_HALVED"
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """What is collected stays: the garbage collector does not look through it, neither now nor with every test.  It
+    comes seldom, for most of what tests make goes without it, and hypothesis takes the time whenever it comes."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.set_threshold(10_000, 10, 10)
+        gc.enable()
+
+
+class OneFile:
+    """As in a program of one file, of the files of tests only the one that runs is in sys.modules: a trace goes through
+    all modules of the user's, and with hundreds of them that was a fifth of the time of all tests."""
+
+    def __init__(self):
+        self.running = None
+
+    def pytest_collection_finish(self):
+        for name in [name for name in sys.modules if name.startswith("tests.")]:
+            del sys.modules[name]
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item):
+        if isinstance(item, pytest.Function) and item.module is not self.running:
+            if self.running is not None:
+                sys.modules.pop(self.running.__name__, None)
+            self.running = item.module
+            sys.modules[self.running.__name__] = self.running
+        return (yield)
+
+
+DRAWN = "PAYBACK_TEST_DRAWN"
 
 
 def pytest_collection_modifyitems(config, items):
     """Where all tests are run, a part of the cases of those that have many, drawn by name; all of them with --full."""
-    if os.environ[HALVED] == "0":
+    if os.environ[DRAWN] == "0":
         return
     families = defaultdict(list)
     for item in items:
@@ -70,8 +107,8 @@ def pytest_collection_modifyitems(config, items):
 
 
 def _kept(cases):
-    """Of so many cases of one test: all, half, or a third."""
-    return cases if cases <= 3 else (cases + 1) // 2 if cases <= 20 else max(10, cases // 3)
+    """Of so many cases of one test: all, or a third."""
+    return cases if cases <= 3 else -(-cases // 3)
 
 
 @pytest.fixture

@@ -111,8 +111,6 @@ CALLS |= dict(_members()) | dict(_trainings())
 def young():
     """What is there already is not looked through each time that garbage is collected, which would take minutes."""
     gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.mark.parametrize("name", random.Random(3).sample(sorted(CALLS), cases(24, len(CALLS))))

@@ -15,6 +15,7 @@ import pytest
 
 import amount
 import payback as pb
+from cli.program import good
 from payback import datasets
 from payback.cli import main
 from payback.tabular import read_csv
@@ -45,24 +46,11 @@ def home(tmp_path_factory):
 
 
 @pytest.fixture
-def run(home, capsys, tmp_path, monkeypatch):
-    """Run the program in a copy of that folder: (exit code, standard output, standard error)."""
+def run(run, home, capsys, tmp_path):
+    """The same in a copy of that folder."""
     shutil.copytree(home, tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
     capsys.readouterr()
-
-    def call(*arguments):
-        code = main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
-
-
-def good(run, *arguments):
-    code, out, err = run(*arguments)
-    assert (code, err) == (0, ""), err
-    return out
+    return run
 
 
 @pytest.mark.parametrize("packed", [False, True])

@@ -11,26 +11,8 @@ import numpy as np
 import pytest
 
 import payback as pb
+from cli.program import good
 from payback.cli import main
-
-
-@pytest.fixture
-def run(capsys, tmp_path, monkeypatch):
-    """Run the program in an empty folder: (exit code, standard output, standard error)."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        code = main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
-
-
-def good(run, *arguments):
-    code, out, err = run(*arguments)
-    assert (code, err) == (0, ""), err
-    return out
 
 
 def test_the_function_and_the_shape_of_each_weight(run):

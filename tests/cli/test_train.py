@@ -18,8 +18,8 @@ import pytest
 
 import amount
 import payback as pb
+from cli.program import good
 from payback import datasets
-from payback.cli import main
 from payback.io import model as model_files
 from payback.tabular import table_from_text
 from payback.trace.tree import leaves
@@ -43,25 +43,6 @@ LINE = [
     "--tol",
     "1e-10",
 ]
-
-
-@pytest.fixture
-def run(capsys, tmp_path, monkeypatch):
-    """Run the program in an empty folder: (exit code, standard output, standard error)."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        code = main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
-
-
-def good(run, *arguments):
-    code, out, err = run(*arguments)
-    assert (code, err) == (0, ""), err
-    return out
 
 
 def write(name, text):

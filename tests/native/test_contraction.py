@@ -5,12 +5,11 @@ from __future__ import annotations
 import ctypes
 import subprocess
 import sys
-from dataclasses import astuple, replace
-from functools import lru_cache
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from benchmarks.matmul import Product, product
+from benchmarks.matmul import Product, made, product
 
 import amount
 from native import products
@@ -23,16 +22,6 @@ from payback.native.lower.products.blocked.contraction import Epilogue
 from payback.native.running import cores
 from payback.native.running.program import Program
 from payback.trace.abstract import trace
-
-
-@lru_cache(None)
-def _made(plan, fields):
-    return Product(plan)
-
-
-def made(plan):
-    """Plans whose functions are the same are compiled once."""
-    return _made(plan, astuple(plan))
 
 
 @pytest.mark.parametrize("seed", range(amount.cases(15, 150, 1500)))

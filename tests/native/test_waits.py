@@ -12,12 +12,6 @@ from payback.native.planning import waits
 from payback.native.planning.commands import Command
 from payback.native.planning.layout import Buffer, View
 
-BYTES = 256
-
-
-class _Shared:
-    split = True
-
 
 def made(rng: np.random.Generator) -> list[Command]:
     """Commands on strided views of overlapping buffers; some are shared, some may stop or fail, all have owners."""

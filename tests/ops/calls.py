@@ -131,7 +131,7 @@ def check_without_numbers(case: Call) -> None:
         assert_same(np.asarray(a) + 0.0, np.asarray(b) + 0.0)
 
 
-def values(cases: list[Call]) -> list[Any]:
+def _values(cases: list[Call]) -> list[Any]:
     """(case, dtype): every dtype with --full, else one or two, another one for each case in turn."""
     return [
         pytest.param(case, dtype, id=f"{i}-{np.dtype(dtype).name}")
@@ -141,6 +141,24 @@ def values(cases: list[Call]) -> list[Any]:
     ]
 
 
-def orders(cases: list[Call]) -> list[Any]:
+def _orders(cases: list[Call]) -> list[Any]:
     """(case, order of derivatives that finite differences confirm): the second with --full, else every other case."""
     return [pytest.param(case, 2 if amount.full() or i % 2 else 1, id=str(i)) for i, case in enumerate(cases)]
+
+
+def tests(cases: list[Call]) -> tuple[Callable[..., None], ...]:
+    """The tests of a table: its values, its derivatives, and those that need no numbers without any."""
+
+    @pytest.mark.parametrize(("case", "dtype"), _values(cases))
+    def test_value(case: Call, dtype: Any) -> None:
+        check_value(case, dtype)
+
+    @pytest.mark.parametrize(("case", "order"), _orders(cases))
+    def test_derivatives(case: Call, order: int) -> None:
+        check_derivatives(case, order)
+
+    @pytest.mark.parametrize("case", [case for case in cases if case.abstract], ids=lambda c: None)
+    def test_without_numbers(case: Call) -> None:
+        check_without_numbers(case)
+
+    return test_value, test_derivatives, test_without_numbers

@@ -42,21 +42,7 @@ CASES = [
     ),
 ]
 # fmt: on
-
-
-@pytest.mark.parametrize(("case", "dtype"), calls.values(CASES))
-def test_value(case, dtype):
-    calls.check_value(case, dtype)
-
-
-@pytest.mark.parametrize(("case", "order"), calls.orders(CASES))
-def test_derivatives(case, order):
-    calls.check_derivatives(case, order)
-
-
-@pytest.mark.parametrize("case", [case for case in CASES if case.abstract], ids=lambda c: None)
-def test_without_numbers(case):
-    calls.check_without_numbers(case)
+test_value, test_derivatives, test_without_numbers = calls.tests(CASES)
 
 
 def test_masks_of_choices_sink():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from ops import calls
 from ops.calls import table
@@ -70,18 +69,4 @@ CASES = [
     *table((lambda x: np.trim_zeros(np.pad(x, 3)), V), (lambda x: np.trim_zeros(np.pad(x, 2), "f"), V), *([(lambda x: np.trim_zeros(np.pad(x, 2), "b", axis=1), M)] if VERSION >= "2.2.0" else []), abstract=False),
 ]
 # fmt: on
-
-
-@pytest.mark.parametrize(("case", "dtype"), calls.values(CASES))
-def test_value(case, dtype):
-    calls.check_value(case, dtype)
-
-
-@pytest.mark.parametrize(("case", "order"), calls.orders(CASES))
-def test_derivatives(case, order):
-    calls.check_derivatives(case, order)
-
-
-@pytest.mark.parametrize("case", [case for case in CASES if case.abstract], ids=lambda c: None)
-def test_without_numbers(case):
-    calls.check_without_numbers(case)
+test_value, test_derivatives, test_without_numbers = calls.tests(CASES)

@@ -110,22 +110,8 @@ CASES = [
     *table((lambda x, q: np.quantile(x, q), V, 0.37), (lambda x, q: np.percentile(x, q, method="hazen"), V, [37.0, 61.0]), ulps=QUANTILES),
 ]
 # fmt: on
-
-
-@pytest.mark.parametrize(("case", "dtype"), calls.values(CASES))
-@pytest.mark.filterwarnings("ignore:.*:RuntimeWarning")
-def test_value(case, dtype):
-    calls.check_value(case, dtype)
-
-
-@pytest.mark.parametrize(("case", "order"), calls.orders(CASES))
-def test_derivatives(case, order):
-    calls.check_derivatives(case, order)
-
-
-@pytest.mark.parametrize("case", [case for case in CASES if case.abstract], ids=lambda c: None)
-def test_without_numbers(case):
-    calls.check_without_numbers(case)
+test_value, test_derivatives, test_without_numbers = calls.tests(CASES)
+test_value = pytest.mark.filterwarnings("ignore:.*:RuntimeWarning")(test_value)
 
 
 @pytest.mark.parametrize("name", ["std", "var", "nanstd", "nanvar"])

@@ -39,22 +39,7 @@ CASES = [
     *table((np.float_power, P, V), ulps=1),  # NumPy takes it of the C library, and power of vectors where there are some
 ]
 # fmt: on
-IDS = range(len(CASES))
-
-
-@pytest.mark.parametrize(("case", "dtype"), calls.values(CASES))
-def test_value(case, dtype):
-    calls.check_value(case, dtype)
-
-
-@pytest.mark.parametrize(("case", "order"), calls.orders(CASES))
-def test_derivatives(case, order):
-    calls.check_derivatives(case, order)
-
-
-@pytest.mark.parametrize("case", CASES, ids=IDS)
-def test_without_numbers(case):
-    calls.check_without_numbers(case)
+test_value, test_derivatives, test_without_numbers = calls.tests(CASES)
 
 
 def test_every_ufunc_is_differentiated_or_refused():

@@ -67,15 +67,17 @@ class Plainly:
             changed: list[tuple[FunctionType, CodeType]] = []
             spaces: dict[int, dict[str, Any]] = {}
             try:
-                for file in {place.file for _, place in self.places.values()}:
-                    codes = self._compiled(file) or {}
-                    for function in [x for x in gc.get_objects() if type(x) is FunctionType]:
-                        new = codes.get(_key(function.__code__)) if function.__code__.co_filename == file else None
-                        if new is not None:
-                            changed.append((function, function.__code__))
-                            spaces[id(function.__globals__)] = function.__globals__
-                            function.__globals__[_NAME] = self.bare
-                            function.__code__ = new
+                files = {place.file for _, place in self.places.values()}
+                compiled = {file: self._compiled(file) or {} for file in files}
+                for function in _functions() if compiled else ():
+                    code = function.__code__
+                    codes = compiled.get(code.co_filename)
+                    new = codes.get(_key(code)) if codes else None
+                    if new is not None:
+                        changed.append((function, code))
+                        spaces[id(function.__globals__)] = function.__globals__
+                        function.__globals__[_NAME] = self.bare
+                        function.__code__ = new
                 yield
             finally:
                 for function, code in changed:
@@ -95,6 +97,18 @@ class Plainly:
         except (SyntaxError, ValueError):
             return None
         return {_key(code): code for code in _holding(made)}
+
+
+def _functions() -> list[FunctionType]:
+    """All that there are, those that `gc.freeze` has put aside too: the garbage collector tells nothing of them."""
+    frozen = gc.get_freeze_count()
+    if frozen:
+        gc.unfreeze()
+    try:
+        return [x for x in gc.get_objects() if type(x) is FunctionType]
+    finally:
+        if frozen:
+            gc.freeze()
 
 
 def _key(code: CodeType) -> tuple[Any, ...]:
