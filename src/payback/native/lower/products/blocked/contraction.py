@@ -18,13 +18,13 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from payback.native import ir
-from payback.native.codegen.emit import BIT, BYTE, INT, POINTER, Emitter, itemsize, lanes_of, llvm_type
+from payback.native.codegen.emit import BIT, BYTE, INT, POINTER, Emitter, lanes_of, llvm_type
 from payback.native.lower.products.blocked.choice import BLOCK, K_BLOCK, LONG, Plan
 from payback.native.lower.products.blocked.packing import (
     PACKER,
     SLACK,
+    columns_of,
     function,
-    interleaved,
     least,
     most,
     pack_a,
@@ -32,7 +32,7 @@ from payback.native.lower.products.blocked.packing import (
     together,
 )
 from payback.native.lower.products.blocked.packing_ahead import Ahead
-from payback.native.lower.products.blocked.place import Place, integer, take
+from payback.native.lower.products.blocked.place import Place, integer
 from payback.native.lower.products.blocked.tile import (
     accumulate,
     accumulate_packed,
@@ -271,12 +271,8 @@ def _store_across(e: Emitter, plan: Plan, sums: Any, first: Any, begin: ir.Value
     parts: list[tuple[int, int, ir.Value]] = []  # column, first row, and some rows of that column
     for start, size in together(plan.rows, kind):
         for v in range(plan.vectors):
-            columns = interleaved(e, kind, [sums[start + r][v] for r in range(size)])
-            each = 16 // itemsize(kind) // size  # columns in 128 bits
-            for number, value in enumerate(columns):
-                for part in range(lanes // size):
-                    column = part // each * each * len(columns) + number * each + part % each
-                    parts.append((v * lanes + column, start, take(e, value, part * size, size)))
+            columns = columns_of(e, kind, [sums[start + r][v] for r in range(size)])
+            parts += [(v * lanes + column, start, value) for column, value in columns]
     lines = [begin]
     for _ in range(plan.width - 1):
         lines.append(e.at(lines[-1], stride, kind))

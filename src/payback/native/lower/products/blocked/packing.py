@@ -6,7 +6,7 @@ tile's rows, column after column.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from payback.native import ir
 from payback.native.codegen.emit import INT, INT32, POINTER, Emitter, itemsize, lanes_of, suffix
@@ -117,6 +117,15 @@ def interleaved(e: Emitter, kind: ir.Type, values: list[ir.Value]) -> list[ir.Va
     return [shuffle(*x, order) for x in (a, b) for order in ([0, 1, 4, 5], [2, 3, 6, 7])]
 
 
+def columns_of(e: Emitter, kind: ir.Type, values: list[ir.Value]) -> Iterator[tuple[int, ir.Value]]:
+    """The columns of rows that are `together`: the number and the entries, side by side, of each."""
+    size, lanes = len(values), values[0].type.count
+    each = 16 // itemsize(kind) // size  # columns in 128 bits of a vector
+    for number, value in enumerate(interleaved(e, kind, values)):
+        for part in range(lanes // size):
+            yield part // each * each * size + number * each + part % each, take(e, value, part * size, size)
+
+
 def pack_b(e: Emitter, kind: ir.Type, vectors: int, unit: str) -> ir.Function:
     """`void pack(columns, k, b, row_stride, column_stride, into)`: some rows of a panel of vectors·lanes columns.
 
@@ -215,12 +224,9 @@ def pack_a(e: Emitter, kind: ir.Type, rows: int, unit: str) -> ir.Function:
             with e.loop(0, even, lanes) as j:
                 for start, size in together(rows, kind):
                     values = [e.load(line, j, kind, lanes) for line in lines[start : start + size]]
-                    for first, value in enumerate(interleaved(e, kind, values)):  # the entries of a column side by side
-                        for part in range(lanes // size):
-                            column = part // (16 // itemsize(kind) // size) * (16 // itemsize(kind))
-                            column += first * (16 // itemsize(kind) // size) + part % (16 // itemsize(kind) // size)
-                            to = build.add(build.mul(build.add(j, e.int(column)), e.int(rows)), e.int(start))
-                            e.store(take(e, value, part * size, size), target, to)
+                    for column, value in columns_of(e, kind, values):
+                        to = build.add(build.mul(build.add(j, e.int(column)), e.int(rows)), e.int(start))
+                        e.store(value, target, to)
         with e.loop(even, k) as j:
             to = e.at(target, build.mul(j, e.int(rows)), kind)
             for r, line in enumerate(lines):
