@@ -68,6 +68,11 @@ def _of_curves() -> dict[Any, dict[str, Any]]:
     }
 
 
+@functools.cache
+def _of_distributions() -> dict[Any, dict[str, Any]]:
+    return distributions.answers({scipy_stats.norm(): scipy_stats.answers()} | scipy_densities.answers())
+
+
 def _of_lists(method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
     def listing(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -103,14 +108,16 @@ _known: dict[int, tuple[CodeType, bool]] = {}  # codes, and whether they call su
 _MOST_CODES = 4000  # code that is made while a program runs is not kept for ever
 
 
+_Replaced = tuple[Any, list[tuple[str, Any]]]  # a class, and what it had itself under these names
+
+
 class Methods:
     """The methods that are replaced now: of arrays, and of SciPy's factors, distributions and curves."""
 
     def __init__(self) -> None:
         self.there = False
         self.factors: Any = None  # their class, where its methods are replaced
-        self.classes: list[tuple[Any, dict[str, Any]]] = []  # SciPy's, and what they had themselves
-        self.parts: set[str] = set()  # of SciPy, whose classes these are
+        self.classes: dict[str, list[_Replaced]] = {}  # SciPy's, by its parts
 
     def put(self) -> None:
         if not self.there:
@@ -119,9 +126,8 @@ class Methods:
             _set(np.ufunc, _UFUNC_ANSWERS)
 
     def put_of_scipy(self) -> None:
-        if (norm := scipy_stats.norm()) is not None:
-            own = {norm: scipy_stats.answers()} | scipy_densities.answers()
-            self.of_classes("stats", lambda: own | distributions.answers())
+        if scipy_stats.norm() is not None:
+            self.of_classes("stats", _of_distributions)
         if complete("scipy.interpolate") is not None:
             self.of_classes("interpolate", _of_curves)
         kind = sparse_solves.superlu()
@@ -130,10 +136,11 @@ class Methods:
             _set(kind, sparse_solves.answers()[0])
 
     def of_classes(self, part: str, answers: Callable[[], dict[Any, dict[str, Any]]]) -> None:
-        if part not in self.parts:
-            self.parts.add(part)
+        if part not in self.classes:
+            self.classes[part] = replaced = []
             for kind, methods in answers().items():
-                self.classes.append((kind, {name: vars(kind).get(name) for name in methods}))
+                own = vars(kind)
+                replaced.append((kind, [(name, own.get(name)) for name in methods]))
                 for name, method in methods.items():
                     setattr(kind, name, method)
 
@@ -145,14 +152,14 @@ class Methods:
         if self.factors is not None:
             kind, self.factors = self.factors, None
             _set(kind, sparse_solves.answers()[1])
-        self.parts.clear()
-        while self.classes:
-            kind, own = self.classes.pop()
-            for name, method in own.items():
-                if method is not None:
-                    setattr(kind, name, method)
-                elif name in vars(kind):
-                    delattr(kind, name)  # it has inherited its own
+        for replaced in self.classes.values():
+            for kind, methods in replaced:
+                for name, method in methods:
+                    if method is not None:
+                        setattr(kind, name, method)
+                    elif name in vars(kind):
+                        delattr(kind, name)  # it has inherited its own
+        self.classes.clear()
 
 
 def _set(kind: Any, methods: Mapping[str, Any]) -> None:
