@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from payback.ad.coloring import color_columns, color_star, readable
 from payback.ad.sets import Sets, union
-from payback.transforms.sparse import plan_hessian, plan_jacobian
+from payback.transforms.compressed import plan_hessian, plan_jacobian
 
 
 def sets(matrix):
@@ -178,7 +178,7 @@ def test_a_wrong_coloring_is_caught(filled):
 
 
 def test_a_coloring_that_is_no_star_is_refused(monkeypatch):
-    monkeypatch.setattr("payback.transforms.sparse.color_star", lambda pattern: (np.arange(pattern.width) % 2, 2))
+    monkeypatch.setattr("payback.transforms.compressed.color_star", lambda pattern: (np.arange(pattern.width) % 2, 2))
     with pytest.raises(AssertionError, match="no star coloring"):
         plan_hessian(sets(band(9, 3)))
 

@@ -8,12 +8,14 @@ import sys
 import numpy as np
 import pytest
 import scipy.sparse
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import payback as pb
 from payback.ad.sets import Sets
-from payback.errors import DifferentiationError, InputError
+from payback.errors import DifferentiationError, InputError, UnsupportedError
+from payback.trace.tree import leaves
+from payback.transforms import compressed, forward
 from payback.transforms import sparse as sparse_module
 
 RNG = np.random.default_rng(0)
@@ -252,15 +254,149 @@ def test_containers_are_refused():
         pb.jacobian(np.sin, sparse=True, mode="rows")
 
 
-def test_a_sparse_derivative_is_not_differentiated_again():
-    message = "a sparse derivative cannot be differentiated again"
-    with pytest.raises(DifferentiationError, match=message):
-        pb.grad(lambda x: np.sum(pb.jacobian(np.sin, sparse=True)(x).data))(np.ones(3))
-    with pytest.raises(DifferentiationError, match=message):
-        pb.grad(lambda y: np.sum(pb.hessian(lambda x: np.sum(x * x * y), sparse=True)(np.ones(3)).data))(np.ones(3))
-    w = pb.variable(np.ones(3))
-    with pytest.raises(DifferentiationError, match=message):
-        pb.jacobian(lambda x: x * w, sparse=True)(np.ones(3))
+INDEX = np.array([3, 1, 2, 5, 0, 4] * 10)
+IN_GRAPHS = {
+    "rosenbrock": (pb.hessian, rosenbrock),
+    "an index": (pb.jacobian, lambda x: x[INDEX] ** 2 * x[:60]),
+    "an index that is computed": (pb.jacobian, lambda x: x[np.argsort(x)] * x),
+    "a matrix": (pb.jacobian, lambda x: np.tanh((np.eye(60) + np.eye(60, k=1) * 0.5) @ x) * x[0]),
+    "no path": (pb.jacobian, np.sign),
+}
+
+
+@pytest.mark.parametrize("name", IN_GRAPHS)
+def test_in_graphs_that_are_run_later(name):
+    """Compiled, differentiated and batched, and with products, as the sparse derivative of here and now."""
+    derived, f = IN_GRAPHS[name]
+    x, v = RNG.uniform(0.5, 1.5, 60), RNG.normal(size=60)
+    compiled = pb.compile(derived(f, sparse=True))
+    for point in (x, 1.5 * x[::-1].copy()):
+        made, dense = compiled(point), derived(f)(point)
+        assert isinstance(made, scipy.sparse.csr_array)
+        np.testing.assert_allclose(made.toarray(), dense, rtol=1e-12, atol=1e-12 * np.max(np.abs(dense)))
+        assert made.nnz >= derived(f, sparse=True)(point).nnz
+    made.data[:], made.indices[:], made.indptr[:] = 0, 0, 0  # they are the caller's own
+    J = derived(f)(x)
+    np.testing.assert_allclose(compiled(x).toarray(), J, rtol=1e-12, atol=1e-12 * np.max(np.abs(J)))
+    sparse = lambda x: derived(f, sparse=True)(x)  # noqa: E731
+    found = pb.compile(lambda x: (sparse(x) @ v, sparse(x).T @ v, sparse(x) @ np.ones((60, 2)), sparse(x).toarray(),
+                                  sparse(x).diagonal()))(x)  # fmt: skip
+    for answer, wanted in zip(found, (J @ v, J.T @ v, J @ np.ones((60, 2)), J, np.diagonal(J)), strict=True):
+        np.testing.assert_allclose(answer, wanted, rtol=1e-12, atol=1e-12 * np.max(np.abs(J)))
+    twice = [pb.grad(lambda x, a=a: np.sum(np.sin(derived(f, sparse=a)(x) @ v)))(x) for a in (False, True)]
+    np.testing.assert_allclose(*twice, rtol=1e-10, atol=1e-10 * np.max(np.abs(twice[0])))
+    batch = pb.vmap(lambda x: sparse(x).data)(np.stack([x, 2 * x]))
+    np.testing.assert_allclose(batch[1].sum(), derived(f)(2 * x).sum(), rtol=1e-10, atol=1e-10)
+
+
+def test_a_compiled_sparse_derivative_follows_what_is_around_it():
+    index = np.arange(40)
+    g = pb.compile(pb.jacobian(lambda x: x[index] ** 2, sparse=True))
+    dense = pb.compile(pb.jacobian(lambda x: x[index] ** 2))
+    x = RNG.normal(size=40)
+    for place in (0, 7, 3):
+        index[0] = place
+        wanted = np.zeros((40, 40))
+        wanted[np.arange(40), index] = 2 * x[index]
+        np.testing.assert_allclose(g(x).toarray(), wanted)
+        np.testing.assert_allclose(dense(x), wanted)
+
+
+def test_what_a_sparse_derivative_cannot_do_in_a_graph():
+    with pytest.raises(UnsupportedError, match=r"\.sum of a sparse derivative .*: its entries are not known"):
+        pb.compile(lambda x: pb.jacobian(np.sin, sparse=True)(x).sum())(np.ones(3))
+    with pytest.raises(UnsupportedError, match=r"of each sample of a batch.*: SciPy has no stack"):
+        pb.vmap(pb.jacobian(np.sin, sparse=True))(np.ones((2, 3)))
+
+
+# dense derivatives by few sweeps
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """Few sweeps wherever they are fewer at all, or never."""
+
+    def switch(on):
+        monkeypatch.setattr(compressed, "_FEWEST", 1 if on else 1 << 30)
+        monkeypatch.setattr(compressed, "_SAVED", 1)
+        monkeypatch.setattr(compressed, "_PATTERN", 0)
+
+    return switch
+
+
+@pytest.fixture
+def colors(monkeypatch):
+    """How many sweeps there were, of each derivative that was made by few."""
+    made = []
+
+    def counted(plan, node):
+        made.append(plan.number)
+        return seeds(plan, node)
+
+    seeds = compressed.seeds
+    monkeypatch.setattr(forward, "seeds", counted)
+    return made
+
+
+@given(programs(), st.integers(0, 10_000))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_dense_derivatives_of_random_programs(few, program, seed):
+    x = np.random.default_rng(seed).uniform(-1, 1, 6)
+    f = lambda x: run(program, x)  # noqa: E731
+    both = []
+    for on in (False, True):
+        few(on)
+        both.append([pb.jacobian(f, mode="forward")(x), pb.jacobian(f, mode="reverse")(x),
+                     pb.hessian(lambda x: np.sum(np.sin(f(x))))(x)])  # fmt: skip
+    for slow, quick in zip(*both, strict=True):
+        np.testing.assert_allclose(quick, slow, rtol=1e-12, atol=1e-12 * max(1, np.max(np.abs(slow))))
+
+
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+def test_dense_derivatives_of_containers_and_infinities(few, colors, mode):
+    def f(p):
+        a, b = p["a"], p["b"]
+        return {"u": np.sqrt(a[:, 1:]) + a[:, :-1], "v": (b * a[0], np.where(b > 0, np.log(b), 0.0)), "n": np.sum(b)}
+
+    p = {"a": np.abs(RNG.normal(size=(3, 5))).round(), "b": np.array([0.0, 1.0, -2.0, 3.0, 0.0])}
+    both = []
+    for on in (False, True):
+        few(on)
+        with np.errstate(all="ignore"):
+            both.append(pb.jacobian(f, mode=mode)(p))
+    assert len(colors) >= 2
+    for slow, quick in zip(leaves(both[0]), leaves(both[1]), strict=True):
+        assert slow.shape == quick.shape
+        assert slow.dtype == quick.dtype
+        np.testing.assert_allclose(quick, slow, rtol=1e-13)
+
+
+def test_dense_derivatives_take_few_sweeps_where_few_do(colors):
+    """In compiled code for a few dozen entries, else for many; a full matrix has no few."""
+    x = RNG.normal(size=64)
+    wanted = pb.hessian(rosenbrock)(x)
+    assert not colors
+    np.testing.assert_allclose(pb.compile(pb.hessian(rosenbrock))(x), wanted, rtol=1e-12, atol=1e-9)
+    assert colors == [3]
+    pb.compile(pb.hessian(lambda x: np.sum(x) ** 3))(x)
+    pb.compile(pb.jacobian(lambda x: np.tanh(RNG.normal(size=(64, 64)) @ x)))(x)
+    assert colors == [3]
+    pb.hessian(rosenbrock)(RNG.normal(size=1000))
+    assert colors == [3, 3]
+
+
+def test_what_a_user_calls_a_gradient_need_not_have_a_symmetric_derivative(few):
+    @pb.custom_gradient
+    def odd(x):
+        return np.sum(x), lambda bar: bar * np.concatenate([x[1:], x[:1] * 0])
+
+    both = []
+    for on in (False, True):
+        few(on)
+        both.append(pb.hessian(odd)(np.arange(5.0)))
+    np.testing.assert_array_equal(*both)
+    assert both[0][0, 1] == 1
+    assert both[0][1, 0] == 0
 
 
 def test_what_grad_refuses_is_refused():

@@ -27,18 +27,24 @@ from payback.ops.several import PART, Share
 
 Payment = tuple[Ints | None, Sets]  # (to, sets): the entries of the argument that the rows go to; None: each to its own
 _NOWHERE = -1
+Held = Callable[[Node], Any]
+
+
+def _nothing(node: Node) -> Any:
+    return None
 
 
 class Pattern:
     """Payments are sets of entries of the top.
 
     constants  whether the zeros of constants are used; `used` then tells whether any was
+    held       what a plain array without a number of its own holds (an index, in a graph that is run later)
     """
 
     live: set[Node] | None = None
 
-    def __init__(self, constants: bool = True):
-        self.constants, self.used = constants, False
+    def __init__(self, constants: bool = True, held: Held = _nothing):
+        self.constants, self.used, self.held = constants, False, held
 
     def pull(self, node: Node, slot: int, bar: Any) -> Any:
         row, arg = node.op, node.args[slot]
@@ -51,9 +57,16 @@ class Pattern:
         if row.kind == "reduction":
             return None, _group(node, slot, bar)
         rule = _RULES.get(row.name)
-        if rule is not None:
-            return rule(self, node, slot, bar) if row.name == "contract" else rule(node, slot, bar)
+        if rule is not None and (found := rule(self, node, slot, bar)) is not None:
+            return found
         return None, _blocks(node, slot, bar)
+
+    def values(self, node: Node) -> list[Any] | None:
+        """The numbers of a node's arguments, of floating ones none; None where an index is not known."""
+        found = [None if arg.aval.dtype.kind == "f" else self.held(arg) if arg.value is None else arg.value
+                 for arg in node.args]  # fmt: skip
+        known = all(x is not None or arg.aval.dtype.kind == "f" for arg, x in zip(node.args, found, strict=True))
+        return found if known else None
 
     def total(self, node: Node, pile: list[Entry]) -> Any:
         if pile[0][0] is None and len(pile) == 1:
@@ -67,11 +80,29 @@ class Pattern:
 def jacobian_pattern(top: Node, wrt: Node, reached: list[Node], constants: bool = True) -> tuple[Sets, bool]:
     """For each entry of the top the entries of `wrt` that it depends on, and whether zeros of constants were used."""
     algebra = Pattern(constants)
-    settled = sweep(algebra, {top: Sets.identity(top.aval.size)}, [wrt], reached=reached)
-    found = settled.get(wrt)
-    if found is None:
-        return Sets.empty(top.aval.size, wrt.aval.size), False
-    return found.transposed(), algebra.used
+    (pattern,) = _patterns(algebra, [top], [wrt], reached, None)
+    return pattern, algebra.used
+
+
+def jacobian_patterns(
+    tops: list[Node], wrt: list[Node], reached: list[Node], held: Held, most: int | None = None
+) -> list[Sets]:
+    """For each of `wrt`: on which of its entries each entry of the tops depends, of one top after the other.
+
+    Zeros of constants count as edges.  Raises TooManyError where a node's sets would have more than `most` members.
+    """
+    return _patterns(Pattern(constants=False, held=held), tops, wrt, reached, most)
+
+
+def _patterns(algebra: Pattern, tops: list[Node], wrt: list[Node], reached: list[Node], most: int | None) -> list[Sets]:
+    sizes = [top.aval.size for top in tops]
+    height, starts = sum(sizes), np.cumsum([0, *sizes])
+    seeds: dict[Node, Sets] = {}
+    for top, size, start in zip(tops, sizes, starts, strict=False):  # a node may be several results
+        own = Sets.identity(size, int(start), height, most)
+        seeds[top] = seeds[top] | own if top in seeds else own
+    settled = sweep(algebra, seeds, wrt, reached=reached)
+    return [settled[node].transposed() if node in settled else Sets.empty(height, node.aval.size) for node in wrt]
 
 
 def _shares(node: Node, pile: list[Entry]) -> list[Sets | None]:
@@ -88,11 +119,13 @@ def _numbered(arg: Node, shape: tuple[int, ...] | None = None) -> Ints:
     return numbers if shape is None else np.broadcast_to(numbers, shape)
 
 
-def _moved(node: Node, slot: int, bar: Sets) -> Payment:
+def _moved(algebra: Pattern, node: Node, slot: int, bar: Sets) -> Payment | None:
     """A row that only moves entries about, run on their numbers."""
-    arg = node.args[slot]
+    arg, values = node.args[slot], algebra.values(node)
+    if values is None:
+        return None
     operands = [
-        _numbered(arg) if k == slot else np.full(other.shape, _NOWHERE) if other.aval.dtype.kind == "f" else other.value
+        _numbered(arg) if k == slot else np.full(other.shape, _NOWHERE) if other.aval.dtype.kind == "f" else values[k]
         for k, other in enumerate(node.args)
     ]
     source = np.ravel(node.op.value(Values, *operands, **node.params))
@@ -105,9 +138,11 @@ def _moved(node: Node, slot: int, bar: Sets) -> Payment:
     return source, bar
 
 
-def _scattered(node: Node, slot: int, bar: Sets) -> Payment:
+def _scattered(algebra: Pattern, node: Node, slot: int, bar: Sets) -> Payment | None:
     """A payment of `scatter`: its adjoint is an index, so the index of the numbers tells where it went."""
-    values = [arg.value for arg in node.args]
+    values = algebra.values(node)
+    if values is None:
+        return None
     numbers = np.arange(node.aval.size).reshape(node.shape)
     target = node.op.adjoint(Values, numbers, slot, *values, **node.params)
     arg = node.args[slot]
@@ -120,7 +155,7 @@ def _group(node: Node, slot: int, bar: Sets) -> Sets:
     return bar.take(np.ravel(spread(Values, numbers, node.args[slot].shape, **node.params)))
 
 
-def _accumulated(node: Node, slot: int, bar: Sets) -> Payment:
+def _accumulated(_: Pattern, node: Node, slot: int, bar: Sets) -> Payment:
     """A running sum: an entry is in all sums from it on.  Unions over 1, 2, 4, … entries: log n steps."""
     shape, axis = node.shape, node.params["axis"]
     numbers = np.moveaxis(np.arange(node.aval.size).reshape(shape), axis, 0)
@@ -188,8 +223,8 @@ _RULES: dict[str, Callable[..., Any]] = dict.fromkeys(
 )
 _RULES |= {
     "scatter": _scattered,
-    "sum": lambda node, slot, bar: (None, _group(node, slot, bar)),
-    "mean": lambda node, slot, bar: (None, _group(node, slot, bar)),
+    "sum": lambda _, node, slot, bar: (None, _group(node, slot, bar)),
+    "mean": lambda _, node, slot, bar: (None, _group(node, slot, bar)),
     "cumsum": _accumulated,
     "contract": _contracted,
 }

@@ -23,6 +23,8 @@ _LEAVES = {float, int, bool, str, np.float64, np.float32}  # the most frequent o
 COMPLEX: set[type] = {complex, np.complex64, np.complex128}  # and the class of traced ones
 _PARTS = ["real", "imag"]
 _UNCHANGING = {type(None), bool, int, float, str, bytes}
+# of further kinds that hold one leaf: what takes it out, and what makes one like another with it
+CONTAINERS: dict[type, tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]] = {}
 MADE: list[Callable[[Any, Any], Any]] = []  # what makes complex numbers of two parts; filled by `complex/numbers.py`
 
 
@@ -51,6 +53,8 @@ def _parts(tree: Any) -> tuple[list[Any], list[Any]] | None:
         return [tree.real, tree.imag], _PARTS
     if isinstance(tree, tuple) and hasattr(tree, "_fields") and kind is not Aval:
         return list(tree), list(tree._fields)
+    if kind in CONTAINERS:
+        return [CONTAINERS[kind][0](tree)], ["data"]
     names = _names.get(kind)
     if names is None:
         if not dataclasses.is_dataclass(tree) or isinstance(tree, type):
@@ -78,6 +82,8 @@ def _like(tree: Any, children: Iterator[Any]) -> Any:
         return MADE[0](next(children), next(children))
     if isinstance(tree, tuple):
         return kind._make(children)  # type: ignore[attr-defined]
+    if kind in CONTAINERS:
+        return CONTAINERS[kind][1](tree, next(children))
     twin = object.__new__(kind)
     for field in dataclasses.fields(tree):
         part = getattr(tree, field.name) if field.metadata.get("static") else next(children)
@@ -197,6 +203,8 @@ def _spec(tree: Any, dynamic: Iterator[bool]) -> Any:
     if parts is None:
         return None
     kind = type(tree)
+    if kind in CONTAINERS:
+        return False
     keys: Any = list(tree) if kind is dict else len(parts[0])
     children = [_spec(child, dynamic) for child in parts[0]]
     if dataclasses.is_dataclass(tree):

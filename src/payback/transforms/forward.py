@@ -23,6 +23,7 @@ from payback.trace.body import enclosed, fresh, result_of
 from payback.trace.plain_arrays import now
 from payback.trace.shim.shim import call
 from payback.trace.tree import leaves, leaves_like, paths, tree_map, unflatten
+from payback.transforms.compressed import Plan, Structure, entries, scattered, seeds
 from payback.transforms.gradient import (
     ArgNums,
     Function,
@@ -155,7 +156,9 @@ def jacobian(
     sparse: the answer is a `scipy.sparse.csr_array` of shape (entries of the result, entries of the argument), both
     counted in C order, and holds every entry that the structure of the computation allows, zeros among them.  One
     pattern is found, then one sweep made for each color of its columns or rows: three for a band of three, whatever its
-    length.  It wants one array (or number) as argument and as result, needs SciPy, and cannot be differentiated again.
+    length.  It wants one array (or number) as argument and as result, and needs SciPy.  Inside of what is compiled or
+    differentiated again it has data, indices, indptr, T, diagonal(), toarray() and @; what is returned from there is a
+    csr_array.  Dense derivatives take as few sweeps where the pattern permits and the work is worth it.
 
     Raises what `grad` raises, but the result may have any shape and structure; InputError where sparse=True does not
     fit.
@@ -169,6 +172,13 @@ def jacobian(
     1998
     """
     check_no_point(argnums, "pb.jacobian(f)")
+    return _jacobian(f, argnums, mode, has_aux, sparse)
+
+
+def _jacobian(
+    f: Function, argnums: ArgNums, mode: str, has_aux: bool = False, sparse: bool = False, symmetric: bool = False
+) -> Function:
+    """symmetric: whether f is a gradient by the same arguments."""
     if not isinstance(mode, str) or mode not in ("auto", "forward", "reverse"):
         raise InputError(f"the mode is {mode!r}", why='it is "auto", "forward" or "reverse"')
     if sparse:
@@ -182,7 +192,7 @@ def jacobian(
         results = sum(top.aval.size for top in called.tops)
         arguments = sum(node.aval.size for node in called.wrt)
         forward = mode == "forward" or (mode == "auto" and arguments < results)
-        blocks = _columns(called) if forward else _rows(called)
+        blocks = _columns(called, symmetric) if forward else _rows(called)
         trees = [called.opened.gradients(row) for row in blocks]
         made = unflatten(called.out, iter(trees))
         return (made, called.finished_aux()) if has_aux else made
@@ -213,15 +223,21 @@ _ROOM = 1 << 22  # entries of the largest array that is made for all of them
 
 
 def _at_once(
-    called: Called, like: Node, derive: Callable[[Gradient, Any, Any], list[Any]], nodes: Sequence[Node]
+    called: Called,
+    like: Node,
+    derive: Callable[[Gradient, Any, Any], list[Any]],
+    nodes: Sequence[Node],
+    units: Any = None,
 ) -> list[Any] | None:
-    """For each of the unit vectors of a node what `derive` makes of it, all of them as one batch.
+    """For each of the unit vectors of a node, or of sums of such, what `derive` makes of it, all of them as one batch.
 
     derive: takes the algebra, a unit vector and the mask of what it asks for, and returns terms (None: no path).
+    units: the sums, along a leading axis.
     Returns for each of `nodes` the answers along a leading axis; None where it does not pay.
     """
-    size = like.aval.size
-    if size < _MANY:
+    size = like.aval.size if units is None else len(units)
+    fewest = _MANY if units is None else 1
+    if size < fewest:
         return None
     gradient = Gradient(on_graph=True)
     unit, asked = fresh(like.aval), fresh(Aval(like.shape, BOOL))
@@ -232,10 +248,11 @@ def _at_once(
     body, captured = enclosed([unit, asked], [node for node in made if node is not None])
     largest = max((node.aval.size for node in body.graph.nodes if node.op is not PART), default=1)
     step = max(_ROOM // max(largest, 1), 1)
-    if step < _MANY:
+    if step < fewest:
         return None
     around = captured if called.outside else [const(node.value) for node in captured]
-    units = np.eye(size, dtype=like.aval.dtype).reshape(size, *like.shape)
+    if units is None:
+        units = np.eye(size, dtype=like.aval.dtype).reshape(size, *like.shape)
     pieces = []
     with quietly():
         for start in range(0, size, step):
@@ -250,26 +267,82 @@ def _at_once(
             for there, node in zip(made, nodes, strict=True)]  # fmt: skip
 
 
-def _pulled_at_once(called: Called, top: Node) -> list[Any] | None:
+def _pulled_at_once(called: Called, top: Node, units: Any = None) -> list[Any] | None:
     def derive(gradient: Gradient, unit: Any, asked: Any) -> list[Any]:
         settled = sweep(gradient, {top: Masked(asked, unit)}, called.wrt)
         return [settled.get(node) for node in called.wrt]
 
-    return _at_once(called, top, derive, called.wrt)
+    return _at_once(called, top, derive, called.wrt, units)
 
 
-def _pushed_at_once(called: Called, node: Node) -> list[Any] | None:
+def _pushed_at_once(called: Called, node: Node, units: Any = None) -> list[Any] | None:
     def derive(gradient: Gradient, unit: Any, asked: Any) -> list[Any]:
         found = push(gradient, called.reached, {node: Masked(asked, unit)})
         return [found.get(top) for top in called.tops]
 
-    return _at_once(called, node, derive, called.tops)
+    return _at_once(called, node, derive, called.tops, units)
+
+
+def _by_few_rows(called: Called, structure: Structure | None, r: int) -> list[Any] | None:
+    """The blocks of one result, by one reverse sweep for each color of its entries; None where they are not few."""
+    few = None if structure is None else structure.by_rows(r)
+    if few is None:
+        return None
+    (plan, pattern), top = few, called.tops[r]
+    found = _pulled_at_once(called, top, seeds(plan, top))
+    if found is None:
+        return None
+    blocks, left, rows = [], 0, pattern.rows()
+    for node, answers in zip(called.wrt, found, strict=True):
+        size = node.aval.size
+        own = np.flatnonzero((pattern.members >= left) & (pattern.members < left + size))
+        values = entries(plan, answers, own, left, size)
+        block = scattered(values, rows[own], pattern.members[own] - left, (top.aval.size, size))
+        blocks.append(block.reshape(top.shape + node.shape))
+        left += size
+    return blocks
+
+
+def _by_few_columns(called: Called, structure: Structure | None, k: int) -> list[Any] | None:
+    """The blocks of one argument, by one forward pass for each color of its entries; None where they are not few."""
+    plan = None if structure is None else structure.by_columns(k)
+    if structure is None or plan is None:
+        return None
+    node, pattern = called.wrt[k], structure.patterns[k]
+    found = _pushed_at_once(called, node, seeds(plan, node))
+    if found is None:
+        return None
+    blocks, rows = [], pattern.rows()
+    for top, answers, start in zip(called.tops, found, structure.starts, strict=False):
+        size = top.aval.size
+        own = slice(pattern.starts[start], pattern.starts[start + size])
+        values = entries(plan, answers, own, start, size)
+        block = scattered(values, rows[own] - start, pattern.members[own], (size, node.aval.size))
+        blocks.append(block.reshape(top.shape + node.shape))
+    return blocks
+
+
+def few_sweeps(called: Called, plan: Plan) -> Any:
+    """The entries of the pattern that a plan reads, of one result by one argument."""
+    top, node = called.tops[0], called.wrt[0]
+    if plan.mode == "forward":
+        found, size, like = _pushed_at_once(called, node, seeds(plan, node)), top.aval.size, top
+    else:
+        found, size, like = _pulled_at_once(called, top, seeds(plan, top)), node.aval.size, node
+    if found is None:  # no entries
+        return np.zeros(0, like.aval.dtype)
+    return entries(plan, found[0], slice(None), 0, size)
 
 
 def _rows(called: Called) -> list[list[Any]]:
     """blocks[result][argument], by one reverse sweep for each entry of the results."""
     blocks = []
-    for top in called.tops:
+    structure = Structure.of(called, max((top.aval.size for top in called.tops), default=0))
+    for r, top in enumerate(called.tops):
+        few = _by_few_rows(called, structure, r)
+        if few is not None:
+            blocks.append(few)
+            continue
         together = _pulled_at_once(called, top)
         if together is not None:
             blocks.append([block.reshape(top.shape + node.shape)
@@ -282,30 +355,30 @@ def _rows(called: Called) -> list[list[Any]]:
     return blocks
 
 
-def _columns(called: Called) -> list[list[Any]]:
+def _columns(called: Called, symmetric: bool) -> list[list[Any]]:
     """blocks[result][argument], by one forward pass for each entry of the arguments."""
-    zeros = [zero(node) for node in called.wrt]
-    together = [_pushed_at_once(called, node) for node in called.wrt]
-    pushed = [
-        [called.push([unit if i == k else zero for i, zero in enumerate(zeros)], k) for unit in _basis(node)]
-        if together[k] is None
-        else []
-        for k, node in enumerate(called.wrt)
-    ]
-    blocks = []
-    for r, top in enumerate(called.tops):
-        row = []
-        for k, node in enumerate(called.wrt):
-            at_once = together[k]
-            if at_once is None:
-                block = _assembled([found[r] for found in pushed[k]], node.shape, top.shape, top)
-            else:
-                block = at_once[r].reshape(node.shape + top.shape)
-            ahead, behind = len(node.shape), len(top.shape)
-            row.append(
-                np.transpose(block, (*range(ahead, ahead + behind), *range(ahead))) if ahead and behind else block
-            )
-        blocks.append(row)
+    single = len(called.tops) == len(called.wrt) == 1 and not any(node.op.kind == "own" for node in called.reached)
+    structure = Structure.of(called, max(node.aval.size for node in called.wrt), symmetric and single)
+    by_argument = [_by_few_columns(called, structure, k) or _by_columns(called, k) for k in range(len(called.wrt))]
+    return [[blocks[r] for blocks in by_argument] for r in range(len(called.tops))]
+
+
+def _by_columns(called: Called, k: int) -> list[Any]:
+    """The blocks of one argument, one for each result."""
+    node = called.wrt[k]
+    together, blocks = _pushed_at_once(called, node), []
+    if together is None:
+        zeros = [zero(other) for other in called.wrt]
+        pushed = [called.push([unit if i == k else plain for i, plain in enumerate(zeros)], k) for unit in _basis(node)]
+        together = [_assembled([found[r] for found in pushed], node.shape, top.shape, top)
+                    for r, top in enumerate(called.tops)]  # fmt: skip
+    else:
+        together = [block.reshape(node.shape + top.shape) for top, block in zip(called.tops, together, strict=True)]
+    for top, block in zip(called.tops, together, strict=True):
+        ahead, behind = len(node.shape), len(top.shape)
+        if ahead and behind:
+            block = np.transpose(block, (*range(ahead, ahead + behind), *range(ahead)))
+        blocks.append(block)
     return blocks
 
 
@@ -327,7 +400,7 @@ def hessian(f: Function, argnums: ArgNums = 0, *, sparse: bool = False) -> Funct
         from payback.transforms.sparse import sparse_hessian
 
         return sparse_hessian(f, argnums)
-    return jacobian(grad(f, argnums), argnums, mode="forward")
+    return _jacobian(grad(f, argnums), argnums, "forward", symmetric=True)
 
 
 def hvp(f: Function, x: Any, v: Any) -> Any:
