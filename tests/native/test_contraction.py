@@ -19,6 +19,8 @@ from payback.native.codegen.emit import POINTER
 from payback.native.lower.products.blocked import choice as plans
 from payback.native.lower.products.blocked import contraction, packing, tile
 from payback.native.lower.products.blocked.contraction import Epilogue
+from payback.native.lower.products.product import shape_of
+from payback.native.planning.layout import contiguous
 from payback.native.running import cores
 from payback.native.running.program import Program
 from payback.trace.abstract import trace
@@ -372,3 +374,21 @@ def test_threads_share_batches_and_long_sums_and_every_bit_is_that_of_one(dtype)
         np.testing.assert_allclose(
             program(a, b)[0], np.einsum(spec, a, b), rtol=0, atol=1e-3 if dtype == np.float32 else 1e-11
         )
+
+
+@pytest.mark.parametrize(
+    ("spec", "sizes", "kept"),
+    [
+        ("aik,ij->akj", {"a": 162, "i": 128, "k": 32, "j": 3}, "kj"),
+        ("ik,aij->akj", {"a": 277, "i": 200, "k": 6, "j": 6}, "kj"),
+        ("aik,kj->aij", {"a": 162, "i": 32, "k": 128, "j": 3}, "aij"),  # one axis of both
+    ],
+)
+def test_the_axes_of_a_product_are_those_that_lie_in_runs(spec, sizes, kept):
+    """Not the longest ones: a loop over an axis whose entries lie side by side reads all lines of memory each time."""
+    left, right, out = spec.replace("->", ",").split(",")
+    forms = [tuple(sizes[c] for c in letters) for letters in (left, right, out)]
+    found = shape_of((left, right, out), *[(form, contiguous(form)) for form in forms])
+    rows_and_columns = [found.extents[found.of(kind)[0]] for kind in "mn"]
+    wanted = [sizes[kept[0]] * sizes[kept[1]], sizes[kept[2]]] if len(kept) == 3 else [sizes[kept[0]], sizes[kept[1]]]
+    assert sorted(rows_and_columns) == sorted(wanted)

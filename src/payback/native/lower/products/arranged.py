@@ -22,7 +22,9 @@ CALL = 30.0  # a product's call
 FMA = 0.03  # a multiplication and addition in a product; of `IN_LOOPS` in loops by vectors, of `ALONE` one by one
 IN_LOOPS, ALONE = 0.25, 1.0
 STORE = 8  # multiplications that reading and storing a partial sum costs
-TURN, PACK = 0.15, 2.0  # an entry of B whose columns are runs, or none of whose axes is one; of C, if no row is a run
+# an entry of B whose columns are runs; of A or B if none of its axes is one, or of C if no row is
+TURN, PACK = 0.15, 2.0
+LINES = 512  # of memory that stay in the first cache: an entry of A is read alone in any case
 COPY, RUN, AGAIN = 0.05, 1.6, 200.0  # an entry that is copied, a run of such entries, and a kernel more
 PAY = 0.4  # an entry that is stored, and then added to what windows are paid
 
@@ -35,25 +37,27 @@ def around(extents: list[int], moves: list[list[int]], tags: str) -> tuple[list[
 
     None where plain loops are no slower.
     """
-    kept = {}
-    for kind in "mnk":
-        axes = [i for i, tag in enumerate(tags) if tag == kind]
-        unit = [i for i in axes if extents[i] >= 8 and kind == "n" and moves[2][i] == 1]
-        if axes:
-            kept[kind] = unit[0] if unit else max(axes, key=lambda i: extents[i])
-    loops = [i for i in range(len(tags)) if i not in kept.values()]
-    order = [i for i in loops if tags[i] != "k"] + [i for i in loops if tags[i] == "k"] + list(kept.values())
-    made = "".join("r" if tags[i] == "k" else "b" for i in order[: len(loops)]) + "".join(kept)
-    result = [extents[i] for i in order], [[move[i] for i in order] for move in moves], made
-    return result if price(*result) < price_of_loops(extents, moves, tags) else None
+    axes = [[i for i, tag in enumerate(tags) if tag == kind] or [-1] for kind in "mnk"]
+    found = []
+    for kept in product(*axes):
+        loops = [i for i in range(len(tags)) if i not in kept]
+        order = [i for i in loops if tags[i] != "k"] + [i for i in loops if tags[i] == "k"]
+        order += [i for i in kept if i >= 0]
+        made = "".join("r" if tags[i] == "k" else "b" for i in order[: len(loops)])
+        made += "".join(kind for kind, i in zip("mnk", kept, strict=True) if i >= 0)
+        found.append(([extents[i] for i in order], [[move[i] for i in order] for move in moves], made))
+    best = min(found, key=lambda each: price(*each))
+    return best if price(*best) < price_of_loops(extents, moves, tags) else None
 
 
 def price(extents: list[int], moves: list[list[int]], tags: str) -> float:
     """Of products of matrices with loops around them."""
     size = {kind: prod(n for n, tag in zip(extents, tags, strict=True) if tag == kind) for kind in "mnkbr"}
     tiles = -(-size["m"] // 4) * 4 * -(-size["n"] // 4) * 4
-    n, k = tags.rfind("n"), tags.rfind("k")
+    m, n, k = (tags.rfind(kind) for kind in "mnk")
     packed = 0.0
+    if m >= 0 and k >= 0 and moves[0][m] != 1 != moves[0][k] and size["m"] * size["k"] > LINES:
+        packed += PACK * size["m"] * size["k"]
     if n >= 0 and moves[1][n] != 1:
         packed += (TURN if k >= 0 and moves[1][k] == 1 else PACK) * size["k"] * size["n"]
     if n >= 0 and moves[2][n] != 1:
