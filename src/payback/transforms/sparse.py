@@ -34,31 +34,31 @@ log = logging.getLogger(__name__)
 
 
 def sparse_jacobian(f: Function, argnums: ArgNums, mode: str, has_aux: bool) -> Function:
-    csr_array = csr()
+    csr()
 
     @functools.wraps(f)
     def jacobian_of_f(*args: Any, **kwargs: Any) -> Any:
         called = Called(f, args, kwargs, argnums, has_aux)
-        found = _derivative(called, lambda pattern: plan_jacobian(pattern, mode), csr_array)
+        found = _derivative(called, lambda pattern: plan_jacobian(pattern, mode))
         return (found, called.finished_aux()) if has_aux else found
 
     return jacobian_of_f
 
 
 def sparse_hessian(f: Function, argnums: ArgNums) -> Function:
-    csr_array = csr()
+    csr()
 
     @functools.wraps(f)
     def hessian_of_f(*args: Any, **kwargs: Any) -> Any:
         called = Called(grad(f, argnums), args, kwargs, argnums, False)
         # A row of its own kind may be a user's gradient, which need not be one: nothing says its Hessian is symmetric.
         own = any(node.op.kind == "own" for node in called.reached)
-        return _derivative(called, lambda pattern: plan_hessian(pattern, not own), csr_array)
+        return _derivative(called, lambda pattern: plan_hessian(pattern, not own))
 
     return hessian_of_f
 
 
-def _derivative(called: Called, planned: Callable[[Sets], Plan], csr_array: Any) -> Any:
+def _derivative(called: Called, planned: Callable[[Sets], Plan]) -> Any:
     top, wrt = _single(called)
     if called.outside or top.value is None:
         return _recorded(called, planned)
@@ -73,7 +73,7 @@ def _derivative(called: Called, planned: Callable[[Sets], Plan], csr_array: Any)
         width = wrt.aval.size
         at = np.searchsorted(wide.rows() * width + wide.members, pattern.rows() * width + pattern.members)
         values = compressed(called, top, wrt, plan._replace(shade=plan.shade[at], place=plan.place[at]))
-    return csr_array((values, pattern.members, pattern.starts), shape=(top.aval.size, wrt.aval.size))
+    return SparseResult(values, pattern.members, pattern.starts, (pattern.height, pattern.width)).made(values)
 
 
 def _recorded(called: Called, planned: Callable[[Sets], Plan]) -> SparseResult:

@@ -16,6 +16,8 @@ from payback.trace.array import Traced
 from payback.trace.dispatch import emit, here
 from payback.trace.tree import CONTAINERS
 
+_INT32 = int(np.iinfo(np.int32).max)
+
 
 class SparseResult:
     """`data[indptr[i]:indptr[i + 1]]` are the entries of row i, in the columns `indices` of the same places."""
@@ -23,7 +25,10 @@ class SparseResult:
     ndim = 2
 
     def __init__(self, data: Any, indices: Any, indptr: Any, shape: tuple[int, int]):
-        self.data, self.indices, self.indptr, self.shape = data, indices, indptr, shape
+        # as SciPy would have them, which would look through all of them for that
+        index = np.int32 if max(*shape, len(indices)) <= _INT32 else np.int64
+        self.data, self.indices, self.indptr = data, np.asarray(indices, index), np.asarray(indptr, index)
+        self.shape = shape
 
     @property
     def nnz(self) -> int:
@@ -66,11 +71,22 @@ class SparseResult:
                                fix="use data, indices, indptr, T, diagonal(), toarray() or @, or return it and go on "
                                "with SciPy's matrix")  # fmt: skip
 
+    def made(self, data: Any) -> Any:
+        """The same with other entries: SciPy's matrix, where they are numbers."""
+        if np.ndim(data) != 1:
+            raise UnsupportedError("a sparse derivative of each sample of a batch", where=here(),
+                                   why="SciPy has no stack of sparse matrices",
+                                   fix="return its entries (.data) or .toarray() from what is batched")  # fmt: skip
+        if isinstance(data, Traced):
+            return SparseResult(data, self.indices, self.indptr, self.shape)
+        # SciPy's methods may write into all three
+        return csr()((data, self.indices.copy(), self.indptr.copy()), shape=self.shape)
+
     def __repr__(self) -> str:
         return f"<sparse derivative of shape {self.shape} with {self.nnz} entries, traced>"
 
     def _rows(self) -> Any:
-        return np.repeat(np.arange(self.shape[0]), np.diff(self.indptr))
+        return np.repeat(np.arange(self.shape[0]), np.diff(self.indptr))  # int64: so are products of them
 
     # NumPy would take it for a scalar of its own
     __array_ufunc__ = None
@@ -86,17 +102,6 @@ def _added(values: Any, at: Any, size: int) -> Any:
     return made
 
 
-def _like(like: SparseResult, data: Any) -> Any:
-    if np.ndim(data) != 1:
-        raise UnsupportedError("a sparse derivative of each sample of a batch", where=here(),
-                               why="SciPy has no stack of sparse matrices",
-                               fix="return its entries (.data) or .toarray() from what is batched")  # fmt: skip
-    if isinstance(data, Traced):
-        return SparseResult(data, like.indices, like.indptr, like.shape)
-    # SciPy's methods may write into all three
-    return csr()((data, like.indices.copy(), like.indptr.copy()), shape=like.shape)
-
-
 def csr() -> Any:
     """SciPy's class.  Raises InputError where it is not installed."""
     try:
@@ -107,4 +112,4 @@ def csr() -> Any:
     return csr_array
 
 
-CONTAINERS[SparseResult] = lambda tree: tree.data, _like
+CONTAINERS[SparseResult] = lambda tree: tree.data, SparseResult.made
