@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -329,3 +331,27 @@ def test_a_square_matrix_goes_by_rows_as_others_do(columns):
     wanted, by_hand = pb.value_and_grad(weighted_softmax)(x, w)
     np.testing.assert_allclose(value, wanted, rtol=1e-12)
     np.testing.assert_allclose(gradient, by_hand, rtol=1e-10, atol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_large_rows_are_bands_by_themselves(dtype):
+    """The matrices of a batch, a few of which would fill the cache: the same bits on any number of threads."""
+    g = np.random.default_rng(4)
+    x, y = g.standard_normal((128, 8)).astype(dtype), g.standard_normal((128, 3)).astype(dtype)
+
+    def cost(p):
+        hidden = np.tanh(x @ p[:256].reshape(8, 32) + p[256:288])
+        return np.mean((hidden @ p[288:384].reshape(32, 3) + p[384:] - y) ** 2)
+
+    hessian, p = pb.hessian(cost), g.standard_normal(387).astype(dtype)
+    compiled, found = pb.compile(hessian), []
+    try:
+        for threads in (1, 2, 3):
+            pb.set_threads(threads)
+            found.append(compiled(p))
+    finally:
+        pb.set_threads(None)
+    assert re.search(r"\d bands of [1-7] rows", compiled.explain_compilation())
+    tolerance = 1e-3 if dtype is np.float32 else 1e-11
+    np.testing.assert_allclose(found[0], hessian(p), rtol=tolerance, atol=tolerance * np.max(np.abs(found[0])))
+    assert all(np.array_equal(found[0], other) for other in found[1:])

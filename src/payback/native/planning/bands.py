@@ -38,7 +38,7 @@ PRODUCT, MANY = 1 << 15, 40  # bytes that each band of a product reads, and rows
 BESIDE, MANY_OF_VECTORS = 1 << 16, 64  # bytes of a band beside which the next one is fetched; rows where it is more
 LONG, PATIENCE = 16, 200  # units of a long chain; units that are looked at in vain before a chain ends
 BYTE = 0.1  # nanoseconds that a byte takes from memory or to it
-ROWS = 8  # of a band, at least
+ROWS, LARGE = 8, 1 << 14  # rows of a band, at least, but where one has so many bytes
 PIECE = 32  # entries of it that lie together, at least
 BANDS = 4  # at least
 PARTS = 16  # that threads share
@@ -223,7 +223,7 @@ class _Bander:
             return None
         light = sum(chain.fixed.values()) <= LIGHT
         rows = self._rows(chain)
-        if rows >= ROWS and (light or rows_bytes >= HEAVY) and chain.pieces(rows) >= PIECE:
+        if rows and (light or rows_bytes >= HEAVY) and chain.pieces(rows) >= PIECE:
             return chain
         if len(chain.axes) > LONG:  # what begins a little later is as long
             self.hopeless.update(list(chain.axes.items())[: len(chain.axes) // 2])
@@ -251,7 +251,7 @@ class _Bander:
 
     def _dearer(self, chain: _Chain) -> float:
         """Nanoseconds that products lose by being done for few rows at a time."""
-        rows = max(self._rows(chain), ROWS)
+        rows = self._rows(chain) or ROWS
         products = [(unit, a) for k, a in chain.axes.items() if isinstance(unit := self.units[k], ProductUnit)]
         return sum(unit.dearer(a, rows) for unit, a in products)
 
@@ -272,12 +272,13 @@ class _Bander:
                 streams += buffer.bytes
         each = (streams + max(accumulate(changes))) // chain.n
         cache, each = CACHE - sum(chain.fixed.values()), max(each, 1)
-        rows = min(cache // each, max(ROOM // each, ROWS), chain.n // BANDS)
+        least = ROWS if each < LARGE or cache // each >= ROWS else 1
+        rows = min(cache // each, max(ROOM // each, least), chain.n // BANDS)
         if any(isinstance(self.units[k], ProductUnit) and self.units[k].totals(a) for k, a in chain.axes.items()):
             rows = min(rows, K_BLOCK)  # of which a product is one sum
         if by_vectors([self.units[k] for k in chain.axes]) and self.fetches(chain):
             rows = min(rows, max(BESIDE // each, MANY_OF_VECTORS))
-        return rows // 8 * 8
+        return rows // ROWS * ROWS or (rows if least == 1 else 0)
 
     def fetches(self, chain: _Chain) -> bool:
         streamed = sum(buffer.bytes for buffer in chain.strides if not self.is_own(chain, buffer))
