@@ -102,6 +102,22 @@ def test_float64_is_close_to_mpmath(name):
             assert abs(mpmath.mpf(y) - true) <= LIMITS.get(name, LIMIT) * mpmath.mpf(unit)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_logaddexp2_is_close_to_mpmath(dtype):
+    """In units of the larger of the result and the operands: where they cancel, where one is next to nothing."""
+    rng = np.random.default_rng(2)
+    a = np.concatenate([rng.uniform(-40, 40, 40), np.zeros(40), 2.0 ** -rng.uniform(0, 60, 80)]).astype(dtype)
+    b = np.concatenate([rng.uniform(-40, 40, 40), rng.uniform(-120, 1, 40), rng.uniform(-60, 1, 80)]).astype(dtype)
+    huge = np.finfo(dtype).max
+    *found, last = pb.compile(np.logaddexp2)(np.append(a, huge), np.append(b, dtype(0.0)))
+    assert last == huge
+    with mpmath.workprec(400):
+        for x, y, z in zip(a, b, found, strict=True):
+            true = mpmath.log(mpmath.mpf(2) ** mpmath.mpf(float(x)) + mpmath.mpf(2) ** mpmath.mpf(float(y)), 2)
+            unit = np.spacing(dtype(max(abs(float(true)), abs(max(x, y)))))
+            assert abs(mpmath.mpf(float(z)) - true) <= 4 * mpmath.mpf(float(unit))
+
+
 SPECIAL = [
     0.0, -0.0, INF, -INF, NAN, 1.0, -1.0, 2.0, -2.0, 3.0, -3.0, 0.5, -0.5, 1 / 3, -1 / 3, 1.5, -1.5, 1e-3, -1e-3, 7.0,
     88.0, -88.0, 103.0, -103.9, 104.5, 200.0, 709.7, 709.8, 710.47, 710.48, -708.3, -745.1, -745.2, 1e10, -1e10, 1e30,

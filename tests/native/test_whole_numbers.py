@@ -41,6 +41,7 @@ PROGRAMS = {
         np.multiply.reduceat(x[0], [0, 2], dtype=np.int16),
         np.cumprod(x, dtype=np.int16),
     ),
+    "angles": lambda x, y: (np.angle(x), np.angle(y), np.angle(x[0, 0], deg=True)),
     "squares of conditions": lambda x, y: (np.square(y), y**2, y[0] ** 2, y**3, y**True),
 }
 

@@ -308,6 +308,16 @@ def test_payments_that_leave_gaps_are_none(read):
     assert names(tiled(graph)[0]).count("scatter") == names(graph).count("scatter") > 0
 
 
+@pytest.mark.parametrize("read", [
+    lambda x: x[0, :, ::-1] * x[0] + x[1] ** 3 - x[2], lambda x: x[..., 0] ** 2 * x[..., 1] + x[..., 2],
+    lambda x: x[::-1, 0, ...] ** 2 + x[:, 1] * x[:, 2, ::-1],
+])  # fmt: skip
+def test_layers_that_are_read_backwards_or_after_an_ellipsis_are_paid_where_they_lie(read):
+    x = np.random.default_rng(0).standard_normal((3, 3, 3))
+    graph = trace(pb.grad(lambda x: np.sum(read(x) * np.arange(9.0).reshape(3, 3))), x).graph
+    assert np.allclose(Interpreter(simplified(graph))(x)[0], Interpreter(graph)(x)[0], rtol=1e-13)
+
+
 def test_a_mask_that_says_more_stays():
     """One that is broadcast otherwise than the value, or of other entries."""
 

@@ -191,3 +191,27 @@ def test_classes_of_arrays_with_an_arithmetic_of_their_own_are_refused(use):
     use(X.view(Tagged))
     with pytest.raises(DifferentiationError, match="class InMetres cannot enter"):
         use(X.view(InMetres))
+
+
+class Tripled(np.ndarray):
+    """Makes something else of NumPy's results."""
+
+    def __array_wrap__(self, array, context=None, return_scalar=False):
+        return np.asarray(array) * 3
+
+
+class OneFirst(np.ndarray):
+    """Has one operator of its own."""
+
+    def __rsub__(self, other):
+        return np.asarray(other) - np.asarray(self) + 1
+
+
+@pytest.mark.parametrize("use", [
+    lambda x: X.view(Tripled) * x, lambda x: x - X.view(OneFirst), lambda x: x @ X.view(InMetres),
+    lambda x: X[None].view(np.matrix) @ x, lambda x: X[None].view(np.matrix).dot(x),
+    lambda x: np.inner(X[None].view(np.matrix), x), lambda x: x @ np.ma.array(X, mask=[0, 1, 0]),
+])  # fmt: skip
+def test_what_classes_of_arrays_make_of_results_is_not_lost(use):
+    with pytest.raises(DifferentiationError, match="cannot enter"):
+        pb.vjp(use, X)

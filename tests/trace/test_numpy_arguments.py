@@ -146,9 +146,10 @@ def test_places_are_the_programs_own_to_write_into(call):
     pb.check_grads(f, X)
 
 
-def test_the_real_part_is_written_into():
+@pytest.mark.parametrize("made", [lambda x: x * 1, np.zeros_like])
+def test_the_real_part_is_written_into(made):
     def f(x):
-        y = x * 1
+        y = made(x)
         y.real = x**2
         y.real[0] = 3.0
         return np.sum(y)

@@ -86,10 +86,16 @@ class Heir(Shared):
     pass
 
 
+class Child(Shared):
+    def still(self, x):
+        return super().still(x)
+
+
 def scaled_by_attribute(x):
     return x * scaled_by_attribute.k
 
 
+STILL, HELPERS_CODE = vars(Shared)["still"], helper.__code__
 CHOSEN = np.tanh
 FOUND = ModuleType("payback_test_settings")  # as an import finds it
 INSTALLED = ModuleType("payback_test_installed")
@@ -106,6 +112,7 @@ def restored():
     os.environ.pop("PAYBACK_TEST", None)
     vars(Shared).get("asked") and delattr(Shared, "asked")
     del sys.modules[FOUND.__name__], sys.modules[INSTALLED.__name__]
+    Shared.still, helper.__code__ = STILL, HELPERS_CODE
     for kind, name in ((Heir, "k"), (Heir, "of_class"), (Heir, "__mul__")):
         if name in vars(kind):
             delattr(kind, name)
@@ -151,7 +158,7 @@ def _cases():
         return x * payback_test_settings.k
 
     installed, holder = INSTALLED, SimpleNamespace(installed=1.0)
-    slotted, heir, members, queue, frozen = Slotted(), Heir(), {1.0}, deque([1.0]), {"k": 2.0}
+    slotted, heir, child, members, queue, frozen = Slotted(), Heir(), Child(), {1.0}, deque([1.0]), {"k": 2.0}
     typed, raw, chain, proxy = typed_array("d", [1.0]), bytearray(b"\1"), ChainMap({}, frozen), MappingProxyType(frozen)
     record, masked = np.ones(3).view(np.recarray), np.ma.MaskedArray([1.0, 2.0, 4.0], [False, True, False])
     triple, left = functools.lru_cache(lambda: 3.0 * Shared.k), functools.lru_cache(lambda: 3.0 * loose.k)
@@ -176,6 +183,11 @@ def _cases():
         "an attribute of a class": (lambda x: x * Shared.k, shared_k),
         "an attribute of its class": (lambda x: x * heir.k, shared_k),
         "an attribute that hides another": (lambda x: x * heir.k, lambda: setattr(Heir, "k", 5.0)),
+        "a method that super finds": (child.still, lambda: setattr(Shared, "still", staticmethod(lambda x: -x))),
+        "the code of a function": (
+            lambda x: helper(x),
+            lambda: setattr(helper, "__code__", (lambda x: x * NUMBER).__code__),
+        ),
         "a property": (lambda x: x * heir.twice, shared_k),
         "a static method": (lambda x: Shared.still(x), shared_k),
         "a class method": (lambda x: heir.of_class(x), shared_k),

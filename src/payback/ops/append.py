@@ -78,10 +78,14 @@ def snapshot(value: Any) -> Any:
     return value
 
 
+_SIGNS = ("add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "pow")
+
+
 @functools.cache
 def _computes_otherwise(kind: type) -> bool:
-    """Whether a class of arrays has another arithmetic than NumPy's."""
-    names = ("__array_ufunc__", "__array_function__", "__add__", "__mul__", "__matmul__")
+    """Whether a class of arrays has another arithmetic than NumPy's, or makes something else of its results."""
+    names = ["__array_ufunc__", "__array_function__", "__array_wrap__", "__neg__", "__abs__"]
+    names += [f"__{before}{sign}__" for sign in _SIGNS for before in ("", "r")]
     known = kind.__module__.partition(".")[0] in ("numpy", "payback")
     return not known and any(getattr(kind, name) is not getattr(np.ndarray, name) for name in names)
 

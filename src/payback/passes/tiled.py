@@ -52,9 +52,8 @@ def _columns(node: Node, args: tuple[Node, ...]) -> Node | None:
     dtype, shape, totals = node.aval.dtype, node.aval.shape, dict[int, Node]()
     axes = set()
     for value, template in zip(args, node.params["templates"], strict=True):
-        alone = [axis for axis, part in enumerate(template) if isinstance(part, int)]
-        cut = _slab(tuple(slice(None) if isinstance(part, int) else part for part in template), shape)
-        if len(alone) != 1 or cut is not None or any(part is None for part in template):
+        alone = [axis for axis, part in enumerate(template) if type(part) is int]
+        if len(alone) != 1 or not _is_whole([part for part in template if type(part) is not int], shape, alone[0]):
             return None
         axes.add(alone[0])
         column = template[alone[0]] % shape[alone[0]]
@@ -161,6 +160,13 @@ def _slab(template: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[int, int, 
             return None
         cut = axis, start, stop - start
     return cut
+
+
+def _is_whole(parts: list[Any], shape: tuple[int, ...], axis: int) -> bool:
+    """Whether slices take all of an array's other axes, in their order."""
+    rest = shape[:axis] + shape[axis + 1 :]
+    pairs = zip(parts, rest, strict=False)
+    return all(type(part) is slice and part.indices(extent) == (0, extent, 1) for part, extent in pairs)
 
 
 def _is_slice(value: Node) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import dis
 import functools
 import operator
 import os
@@ -32,7 +31,7 @@ from payback.ops.append import is_immutable
 from payback.trace.array import Variable
 from payback.transforms.bits import SMALL, kept_bits, same_bits
 from payback.transforms.draws import is_generator, states
-from payback.transforms.unread import BY_ANY_NAME, alike, loaded, only_added_to
+from payback.transforms.unread import BY_ANY_NAME, alike, globals_of, loaded, names_in, only_added_to
 
 _NUMBERS = (bool, int, float, complex, str, bytes, type(None), np.generic)
 _LIBRARIES = sys.stdlib_module_names - {"__main__"} | {"numpy", "scipy", "payback"}
@@ -57,6 +56,7 @@ class Around:
         self.copies, self._generators = found.copies, found.generators
         self._cells, self._names, self._buffers = found.cells, list(found.names.values()), found.buffers
         self._holders = [holder for holder in found.holders if not holder.fixed]
+        self._functions = found.functions
         self._parts = [(holder.look, holder.held) for holder in self._holders]
 
     def unchanged(self) -> bool:
@@ -70,6 +70,9 @@ class Around:
         for _, get, name, was in self._names:
             if get(name, _MISSING) is not was:
                 return not self.changes()
+        for f, code in self._functions:
+            if f.__code__ is not code:
+                return False
         for look, held in self._parts:
             now = look()
             if len(now) != len(held) or (held and not all(map(operator.is_, now, held))):
@@ -80,6 +83,7 @@ class Around:
         """What is different now, for people."""
         found = [label for label, cell, was in self._cells if not _same(_content(cell), was)]
         found += [label for label, get, name, was in self._names if not _same(get(name, _MISSING), was)]
+        found += [f"the code of {f.__name__}" for f, code in self._functions if f.__code__ is not code]
         for holder in self._holders:
             now, held = holder.look(), holder.held
             if len(now) != len(held) or not all(map(_same, now, held)):
@@ -177,7 +181,7 @@ class _Search:
         self.generators: list[Any] = []
         self.iterators: list[Any] = []
         self._nameless: list[Any] = []  # what is reached by other ways than a name, too
-        self._codes: list[CodeType] = []
+        self.functions: list[tuple[FunctionType, CodeType]] = []  # whose code a reload may replace
         self._package: str | None = None  # of the first function that is no library's: others that are installed are
         self._seen: dict[int, Any] = {}  # it also keeps them, so that no id is used twice
         self._mentioned: dict[str, None] = {}  # the names in the code that was found
@@ -282,13 +286,16 @@ class _Search:
             found |= {holder.held[k - len(holder.held) // 2] for k in at}
         return found
 
+    def _codes(self) -> list[CodeType]:
+        return [code for _, code in self.functions]
+
     def adds_only(self, names: set[str]) -> bool:
         """Whether the code that was found only adds to what these names stand for."""
-        return not BY_ANY_NAME & self._mentioned.keys() and all(only_added_to(name, self._codes) for name in names)
+        return not BY_ANY_NAME & self._mentioned.keys() and all(only_added_to(name, self._codes()) for name in names)
 
     def loaded(self) -> set[str]:
         """The names that the code that was found reads: `__init__` gives them values."""
-        return loaded(self._codes) | {name for name, _, _ in self.cells}
+        return loaded(self._codes()) | {name for name, _, _ in self.cells}
 
     def _copy(self, label: str, numbers: np.ndarray[Any, Any]) -> None:
         if isinstance(numbers, np.ma.MaskedArray):
@@ -309,12 +316,12 @@ class _Search:
         self._next += zip(f.__code__.co_freevars, closed, strict=True)
         if not own:
             return
-        self._codes.append(f.__code__)
-        names = dict.fromkeys(_names(f.__code__))
+        self.functions.append((f, f.__code__))
+        names = dict.fromkeys(names_in(f.__code__))
         if not {"getattr", "hasattr"}.isdisjoint(names):
-            self._asked.update(_names(f.__code__, lambda code: ()))
+            self._asked.update(names_in(f.__code__, lambda code: ()))
         package, bases = f.__globals__.get("__package__"), list(zip(f.__code__.co_freevars, closed, strict=True))
-        of_module = set(_names(f.__code__, _globals_of))
+        of_module = set(names_in(f.__code__, globals_of))
         for name in names:
             if name in of_module:  # an attribute of that name, as of x.T, is none of the module's
                 bases.append((name, self._attribute("", [f.__globals__], name)))
@@ -327,7 +334,7 @@ class _Search:
         more = [name for name in names if name not in self._mentioned]
         self._mentioned.update(dict.fromkeys(more))
         for label, spaces in self._spaces:
-            for name in more:
+            for name in self._mentioned if "super" in more else more:
                 self._attribute(label, spaces, name)
 
     def _is_own(self, f: FunctionType) -> bool:
@@ -371,18 +378,22 @@ class _Search:
 
         whole: whether functions and classes that it stands for are looked into.
         """
+        found: list[Any] = []
         for k, space in enumerate(spaces):
             value = space.get(name, _MISSING)
-            if value is not _MISSING:
-                path = f"{label}.{name}" if label else name
-                for place in spaces[: k + 1]:
-                    self.names[id(place), name] = path, place.get, name, value if place is space else _MISSING
-                if type(value) is not ModuleType and (whole or not callable(value)):
-                    self._next.append((path, value))
-                return value
-        for space in spaces if name in self._asked else ():  # it need not be there
+            if value is _MISSING:
+                continue
+            path = f"{label}.{name}" if label else name
+            for place in spaces[: k + 1]:
+                self.names[id(place), name] = path, place.get, name, place.get(name, _MISSING)
+            if type(value) is not ModuleType and (whole or not callable(value)):
+                self._next.append((path, value))
+            found.append(value)
+            if "super" not in self._mentioned:  # which goes on to the others
+                break
+        for space in spaces if not found and name in self._asked else ():  # it need not be there
             self.names[id(space), name] = f"{label}.{name}", space.get, name, _MISSING
-        return None
+        return found[0] if found else None
 
 
 def _entries(mapping: Mapping[Any, Any]) -> Sequence[Any]:
@@ -428,23 +439,3 @@ def _content(cell: Any) -> Any:
         return cell.cell_contents
     except ValueError:  # not yet bound
         return None
-
-
-@functools.lru_cache(maxsize=4096)
-def _globals_of(code: CodeType) -> Sequence[str]:
-    """The names that some code looks for in its module."""
-    return [i.argval for i in dis.get_instructions(code) if i.opname in _OF_MODULE]
-
-
-_OF_MODULE = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
-_all_of = operator.attrgetter("co_names")
-
-
-def _names(code: CodeType, of: Callable[[CodeType], Sequence[str]] = _all_of) -> Iterator[str]:
-    """The names in some code, and the texts that may be names (`getattr(settings, "rate")`)."""
-    yield from of(code)
-    for part in code.co_consts:
-        if isinstance(part, CodeType):
-            yield from _names(part, of)
-        elif isinstance(part, str) and part.isidentifier():
-            yield part

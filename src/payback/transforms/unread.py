@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dis
 import functools
-from collections.abc import Iterable, Sequence
+import operator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import CodeType
 from typing import Any
 
@@ -101,3 +102,23 @@ def alike(now: Any, was: Any, depth: int = 8) -> bool:
         return list(now) == list(was) and all(alike(now[key], was[key], depth - 1) for key in now)
     fields = getattr(now, "__dict__", None)
     return type(fields) is dict and not hasattr(kind, "__slots__") and alike(fields, vars(was), depth - 1)
+
+
+@functools.lru_cache(maxsize=4096)
+def globals_of(code: CodeType) -> Sequence[str]:
+    """The names that some code looks for in its module."""
+    return [i.argval for i in dis.get_instructions(code) if i.opname in _OF_MODULE]
+
+
+_OF_MODULE = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
+_all_of = operator.attrgetter("co_names")
+
+
+def names_in(code: CodeType, of: Callable[[CodeType], Sequence[str]] = _all_of) -> Iterator[str]:
+    """The names in some code, and the texts that may be names (`getattr(settings, "rate")`)."""
+    yield from of(code)
+    for part in code.co_consts:
+        if isinstance(part, CodeType):
+            yield from names_in(part, of)
+        elif isinstance(part, str) and part.isidentifier():
+            yield part

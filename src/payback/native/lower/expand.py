@@ -217,10 +217,17 @@ def _sinc(node: Node, x: Node) -> Node | None:
 
 
 def _logaddexp2(node: Node, x: Node, y: Node) -> Node | None:
+    """The larger number and log₂(1 + 2⁻ᵈ), with the difference d in two words (Knuth's TwoSum)."""
     m = Recording()
     m.origin = node.where
     first, second = Term(x, m), Term(y, m)
-    made = m.logaddexp(first * _LOG_2, second * _LOG_2) * (1.0 / _LOG_2)
+    high, low = m.maximum(first, second), m.minimum(first, second)
+    d = high - low
+    again = high - d
+    rest = (high - (d + again)) + (again - low)
+    z = m.exp2(-d)
+    z = m.where(m.lt(m.abs(rest), inf), z - z * (rest * _LOG_2), z)
+    made = high + m.log1p(z) * (1.0 / _LOG_2)
     return m.where(m.eq(first, second), first + 1.0, made).node  # as NumPy: of −1 twice it is 0
 
 

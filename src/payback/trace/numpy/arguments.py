@@ -9,7 +9,7 @@ import numpy as np
 
 from payback.errors import UnsupportedError
 from payback.ir.node import Node
-from payback.ops.append import const
+from payback.ops.append import const, snapshot
 from payback.trace.array import Traced, as_traced
 from payback.trace.dispatch import here, strong
 from payback.trace.scalars.number import Number, number_in
@@ -90,6 +90,14 @@ def arrayed(x: Any) -> Any:
     if isinstance(x, Number):  # has a node only if one asks for it
         return x.strongly()
     return Traced(strong(x.node, x.node.where)) if x.node.aval.weak else x
+
+
+def factor(x: Any) -> Any:
+    """An operand of a product as an array.  Raises DifferentiationError for one of a class that would make the result
+    one of it: a product by a numpy.matrix is one, whose * is no longer by entries."""
+    if type(x) is not np.ndarray and isinstance(x, np.ndarray) and not isinstance(x, Traced):
+        snapshot(x)
+    return arrayed(x)
 
 
 def as_node(x: Any) -> Node:

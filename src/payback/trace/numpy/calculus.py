@@ -256,7 +256,7 @@ def imag(val: Any) -> Any:
 def angle(z: Any, deg: bool = False) -> Any:
     """0 or π of a real number, −0 among those that have π: constant in pieces."""
     made = np.where(z != z, np.nan, np.where(np.signbit(z), 180.0 if deg else np.pi, 0.0))
-    return astype(made, z.dtype if z.dtype.kind == "f" else FLOAT64)
+    return astype(made, np.angle(np.empty(0, z.dtype)).dtype)
 
 
 @implements(np.fix)

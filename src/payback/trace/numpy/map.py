@@ -403,7 +403,7 @@ def clip(a: Any, a_min: Any = NONE, a_max: Any = NONE, out: Any = None, *, min: 
     low, high = (None if bound is np._NoValue else bound for bound in bounds)
     whole = not any(isinstance(x, Traced) and x.dtype.kind == "f" for x in (a, low, high))
     if whole and known(a, low, high):
-        return np.clip(*(plain(x) for x in (a, low, high)))
+        return into(out, "clip", np.clip(*(plain(x) for x in (a, low, high))))
     if whole:  # an infinity would make floating numbers of whole ones
         limits = np.iinfo(a.dtype) if isinstance(a, Traced) and a.dtype.kind in "iu" else None
         if limits is not None:  # bounds that bound nothing, and that the dtype may not hold

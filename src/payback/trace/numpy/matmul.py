@@ -11,7 +11,7 @@ from payback.ir.where import position
 from payback.trace.array import Traced
 from payback.trace.assignment.views import in_order, laid_by
 from payback.trace.dispatch import contraction, emit, here, implements, into, matmul_spec, product_at_once
-from payback.trace.numpy.arguments import arrayed
+from payback.trace.numpy.arguments import arrayed, factor
 from payback.trace.numpy.map import broadcast_any
 from payback.trace.operators import METHODS
 
@@ -19,10 +19,7 @@ from payback.trace.operators import METHODS
 @implements(np.matmul)
 def matmul(a: Any, b: Any) -> Any:
     """np.matmul, with its rules for vectors and batches."""
-    if not isinstance(a, Traced):
-        a = np.asarray(a)
-    if not isinstance(b, Traced):
-        b = np.asarray(b)
+    a, b = (x if isinstance(x, Traced) else factor(x) for x in (a, b))
     if not a.shape or not b.shape:
         raise ShapeError("matmul of a scalar", where=here(), why=f"the shapes are {a.shape} and {b.shape}", fix="use *")
     inner = b.shape[-2] if len(b.shape) > 1 else b.shape[0]
@@ -57,7 +54,7 @@ def _mismatch(name: str, a: Any, b: Any) -> ShapeError:
 def dot(a: Any, b: Any, out: Any = None) -> Any:
     if out is None and (product := product_at_once(a, b)) is not None:
         return product
-    a, b = arrayed(a), arrayed(b)
+    a, b = factor(a), factor(b)
     if not a.shape or not b.shape:
         return into(out, "dot", in_order(a * b, "C") if max(len(a.shape), len(b.shape)) <= 2 else a * b)
     if len(a.shape) <= 2 and len(b.shape) <= 2:
@@ -95,7 +92,7 @@ def outer(a: Any, b: Any, out: Any = None) -> Any:
 
 @implements(np.inner, np.vdot)
 def inner(a: Any, b: Any) -> Any:
-    a, b = arrayed(a), arrayed(b)
+    a, b = factor(a), factor(b)
     return a * b if not a.shape or not b.shape else tensordot(a, b, ((len(a.shape) - 1,), (len(b.shape) - 1,)))
 
 
