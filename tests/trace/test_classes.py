@@ -191,3 +191,28 @@ def test_classes_of_arrays_with_an_arithmetic_of_their_own_are_refused(use):
     use(X.view(Tagged))
     with pytest.raises(DifferentiationError, match="class InMetres cannot enter"):
         use(X.view(InMetres))
+
+
+def keeps(x):
+    r = x - np.arange(3.0)
+    out = np.zeros(3, dtype=float)
+    out[0] = float(r[0])
+    log = [float(v) for v in r.astype(float)]
+    assert isinstance(log[0], float), type(log[0])
+    assert type(log[0]) is float
+    assert issubclass(type(log[0]), float)
+    assert {float: 1}[float] == 1
+    return float(np.sum(r**2)) + float(out[0]) * log[2] + sum(map(float, x)) + float("1.5") + float(3)
+
+
+def test_float_is_python_s_number_with_its_derivative():
+    pb.check_grads(keeps, X)
+    np.testing.assert_allclose(pb.compile(pb.grad(keeps))(X), pb.grad(keeps)(X), rtol=1e-12)
+    assert pb.grad(lambda x: float(x) * np.float32(2))(np.float32(3)).dtype == np.float32
+    assert pb.grad(lambda x: float(pb.stop_gradient(x)) * x)(2.0) == 2.0
+    assert pb.grad(lambda x: pb.grad(lambda t: t * float(t))(x) * x)(3.0) == 12.0
+    assert pb.vmap(lambda x: float(x * x))(X).tolist() == (X * X).tolist()
+    with pytest.raises(TypeError, match="length-1"):
+        pb.grad(lambda x: float(x))(X)
+    assert float(3) == 3.0
+    assert "float" not in globals()
