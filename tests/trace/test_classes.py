@@ -216,3 +216,27 @@ def test_float_is_python_s_number_with_its_derivative():
         pb.grad(lambda x: float(x))(X)
     assert float(3) == 3.0
     assert "float" not in globals()
+
+
+def _extremes(x, y):
+    both = [x * y, x, 0.7, 2 * x - x]
+    made = max(x, 0.0) + 2 * min(x, y, 0.4) + 3 * max(both) + 4 * min(v * v for v in both) + max([], default=1)
+    return made + max(1, x) * min(x, 1.0, 3) + max(np.array([x, y])) + max(2, 3)
+
+
+def test_extremes_without_numbers_choose_as_python_does():
+    compiled = pb.compile(pb.value_and_grad(_extremes, argnums=(0, 1)))
+    for x, y in (
+        (0.3, 0.7),
+        (0.7, 0.3),
+        (-0.5, 0.2),
+        (0.7, 0.7),
+        (0.4, np.nan),
+        (np.nan, 0.4),
+        (1.0, 1.0),
+        (0.0, -0.0),
+    ):
+        np.testing.assert_allclose(compiled(x, y)[0], _extremes(x, y), rtol=1e-12)
+        np.testing.assert_allclose(compiled(x, y)[1], pb.grad(_extremes, argnums=(0, 1))(x, y), rtol=1e-12)
+    tree = pb.compile(pb.grad(lambda s: max(max(s - 1.0, 0) * 0.6, 1.5 - s)))
+    assert [tree(s) for s in (2.0, 1.4, 0.5)] == [0.6, 0.6, -1.0]

@@ -205,7 +205,8 @@ def _freezing(name: str, f: FunctionType) -> Callable[..., Any]:
 
 
 _OF_VECTORS = {
-    "entropy of multivariate_normal": _entropy, "multivariate_normal": _normal, "dirichlet": _dirichlet, "multivariate_t": _student, "multinomial": _multinomial,
+    "entropy of multivariate_normal": _entropy, "multivariate_normal": _normal, "dirichlet": _dirichlet,
+    "multivariate_t": _student, "multinomial": _multinomial,
 }  # fmt: skip
 
 
@@ -233,9 +234,9 @@ def answers() -> dict[type, dict[str, Any]]:
         found[kind] = {method: _answering(name, method, getattr(kind, method)) for method in methods}
     for name in (name for name in _OF_VECTORS if hasattr(stats, name)):
         kind = type(getattr(stats, name))
-        found[kind] = {
-            method: _of_vectors(name, method, getattr(kind, method))
-            for method in ("logpdf", "pdf", "logpmf", "pmf")
-            if hasattr(kind, method)
-        }
+        methods = [method for method in ("logpdf", "pdf", "logpmf", "pmf") if hasattr(kind, method)]
+        found[kind] = {method: _of_vectors(name, method, getattr(kind, method)) for method in methods}
+        found[kind]["__call__"] = _freezing(name, kind.__call__)
+    normal = type(stats.multivariate_normal)
+    found[normal]["entropy"] = _of_vectors("entropy of multivariate_normal", "log", normal.entropy)
     return found

@@ -21,6 +21,7 @@ from payback.trace.complex.numbers import Complex
 from payback.trace.refusals.free import free
 from payback.trace.scalars.floats import Float
 from payback.trace.shim.python_cmath import complex_number
+from payback.trace.shim.python_extremes import MAX, MIN
 from payback.trace.shim.wrappers import TRACING
 from payback.trace.text.texts import Text
 
@@ -157,6 +158,8 @@ _QUESTIONS: dict[str, Any] = {
     "memoryview": VIEWING,
     "float": FLOATING,
     "complex": COMPLEX,
+    "max": MAX,
+    "min": MIN,
 }
 
 
