@@ -20,7 +20,7 @@ def told(z):
         return sum((k + 1) * told(part) for k, part in enumerate(z))
     z = np.asarray(z)
     weights = np.cos(np.arange(z.size)).reshape(z.shape)
-    return np.sum(np.real(z) * weights) + np.sum(np.imag(z) * weights[::-1])
+    return np.sum(np.real(z) * weights) + np.sum(np.imag(z) * np.flip(weights))
 
 
 def positive(z):

@@ -38,9 +38,9 @@ def _options(name: str, args: Any, kwargs: Any) -> dict[str, Any]:
 
 
 def _of_zeros(name: str, given: dict[str, Any]) -> Any:
-    return _own(name)(**{
-        which: np.zeros(np.shape(value)) if which in ("x", "y") else value for which, value in given.items()
-    })  # fmt: skip
+    given = {which: np.zeros(np.shape(value)) if which in ("x", "y") else value for which, value in given.items()}
+    with np.errstate(all="ignore"):
+        return _own(name)(**given)
 
 
 class _Pieces:
