@@ -28,6 +28,7 @@ from payback.trace.scipy import matrices as scipy_matrices
 from payback.trace.scipy import ndimage as scipy_ndimage
 from payback.trace.scipy import optimize as scipy_optimize
 from payback.trace.scipy import resampling as scipy_resampling
+from payback.trace.scipy import rotations as scipy_rotations
 from payback.trace.scipy import signal as scipy_signal
 from payback.trace.scipy import spatial as scipy_spatial
 from payback.trace.scipy import special as scipy_special
@@ -83,6 +84,7 @@ LIBRARIES: dict[str, dict[str, Callable[..., Any]]] = {
     **scipy_ndimage.FUNCTIONS,
     **scipy_signal.FUNCTIONS,
     **scipy_spatial.FUNCTIONS,
+    **scipy_rotations.FUNCTIONS,
     **{name: {} for name in TRUSTING},
 }
 # of those that call functions of the user's, or are to know arrays that may come to be traced: given the original first

@@ -27,7 +27,7 @@ from payback.trace.numpy.creation import listed
 from payback.trace.proof.writers import for_writer, writes
 from payback.trace.scipy import curves as scipy_curves
 from payback.trace.scipy import densities as scipy_densities
-from payback.trace.scipy import distributions, relations, sparse_solves
+from payback.trace.scipy import distributions, relations, rotations, sparse_solves
 from payback.trace.scipy import interpolate as scipy_interpolate
 from payback.trace.scipy import stats as scipy_stats
 from payback.trace.scipy.bodies import Bodies
@@ -67,6 +67,12 @@ def _of_curves() -> dict[Any, dict[str, Any]]:
         kind: {method: _answering(getattr(kind, method), f) for method, f in scipy_interpolate.METHODS[name].items()}
         for kind, name in kinds.items()
     }
+
+
+@functools.cache
+def _of_rotations() -> dict[Any, dict[str, Any]]:
+    kind = rotations.of_scipy()
+    return {kind: {method: _answering(getattr(kind, method), f) for method, f in rotations.METHODS.items()}}
 
 
 @functools.cache
@@ -139,6 +145,8 @@ class Methods:
             self.distributions.put()
         if complete("scipy.stats") is not None:
             self.of_classes("stats", _of_densities)
+        if complete("scipy.spatial.transform") is not None:
+            self.of_classes("rotations", _of_rotations)
         if complete("scipy.interpolate") is not None:
             self.of_classes("interpolate", _of_curves)
         kind = sparse_solves.superlu()
