@@ -86,6 +86,12 @@ CALLS = {
         + st.multivariate_normal.entropy(x[:2], np.diag(x[2:4]))
         + st.multinomial.logpmf([1, 2, 3], 6, x[:3] / np.sum(x[:3]))
     ),
+    "lists": lambda x: (
+        told(st.norm.logpdf([x[0], 1.0]))
+        + told(st.gamma.cdf([x[0], 1.0], [2.0, x[1]]))
+        + st.multivariate_normal.logpdf([x[0], 1.0], [x[1], 0.0], [[1.0, 0.0], [0.0, x[2]]])
+        + told(np.linalg.eig([[x[0], 1.0], [2.0, x[1]]]))
+    ),
     "a quantile of a plain number": lambda x: st.expon.ppf(0.3, scale=x[0]) + st.gamma.isf(0.2, 2.0, x[1]),
     "remainder": lambda x: sum(math.remainder(a * x[0], b * x[1]) for a in (1.0, -2.3, 7.0) for b in (1.0, -0.7)),
 }

@@ -14,6 +14,7 @@ import numpy as np
 from payback.errors import UnsupportedError
 from payback.trace.assignment.buffer import any_traced
 from payback.trace.dispatch import here
+from payback.trace.numpy.arguments import array_of
 from payback.trace.plain_arrays import now
 from payback.trace.scipy.bodies import original
 
@@ -81,7 +82,7 @@ _INNER = {"pareto": 2.0, "geom": 1.0}  # a place where the density is not zero; 
 
 
 def _array(x: Any) -> Any:
-    return now(np.asarray(x) if isinstance(x, (list, tuple)) else x)
+    return array_of(x) if isinstance(x, (list, tuple)) else now(x)
 
 
 def _logarithm(name: str, x: Any, given: dict[str, Any]) -> Any:

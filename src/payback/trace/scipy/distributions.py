@@ -19,13 +19,13 @@ from payback.errors import MutationError, PaybackError, UnsupportedError
 from payback.trace.array import plain
 from payback.trace.assignment.buffer import any_traced
 from payback.trace.dispatch import here
-from payback.trace.numpy.arguments import known
+from payback.trace.numpy.arguments import array_of, known
 from payback.trace.plain_arrays import now
 from payback.trace.scipy.bodies import original
 
 
 def _array(x: Any) -> Any:
-    return now(np.asarray(x) if isinstance(x, (list, tuple)) else x)
+    return array_of(x) if isinstance(x, (list, tuple)) else now(x)
 
 
 def _base(of_counts: bool) -> Any:

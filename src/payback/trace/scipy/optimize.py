@@ -340,7 +340,9 @@ def rosen_der(x: Any) -> Any:
 
 def linear_sum_assignment(cost_matrix: Any, maximize: bool = False) -> Any:
     """Which entries are taken is constant in pieces."""
-    return vars(sys.modules["scipy.optimize"])["linear_sum_assignment"](np.asarray(in_pieces(cost_matrix)), maximize)
+    return vars(sys.modules["scipy.optimize"])["linear_sum_assignment"](
+        np.asarray(in_pieces(doubles(cost_matrix))), maximize
+    )
 
 
 FUNCTIONS: dict[str, Function] = {f.__name__: f for f in (rosen, rosen_der, linear_sum_assignment)}

@@ -64,8 +64,8 @@ class Rotation:
 
     @classmethod
     def from_euler(cls, seq: str, angles: Any, degrees: bool = False) -> Rotation:
-        of_scipy().from_euler(seq, np.zeros(np.shape(angles)))  # which says what is wrong
         angles = doubles(angles)
+        of_scipy().from_euler(seq, np.zeros(angles.shape))  # which says what is wrong
         angles = np.deg2rad(angles) if degrees else angles
         if len(seq) == 1:
             angles = angles[..., None] if not angles.ndim or angles.shape[-1] != 1 else angles

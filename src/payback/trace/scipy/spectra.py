@@ -11,7 +11,7 @@ import numpy as np
 
 from payback.errors import UnsupportedError
 from payback.trace.dispatch import here
-from payback.trace.numpy.arguments import axis_of
+from payback.trace.numpy.arguments import array_of, axis_of
 from payback.trace.numpy.order import in_pieces
 from payback.trace.scipy.callbacks import Lost
 from payback.trace.scipy.curves import doubles
@@ -27,7 +27,7 @@ def _options(name: str, args: Any, kwargs: Any) -> dict[str, Any]:
     """All arguments by their names; what SciPy tells of zeros in their place says what is wrong with them."""
     bound = inspect.signature(_own(name)).bind(*args, **kwargs)
     bound.apply_defaults()
-    given = dict(bound.arguments)
+    given = {which: array_of(x) if which in ("x", "y") else x for which, x in bound.arguments.items()}
     if any(is_complex(given.get(which)) for which in ("x", "y")) or given.get("return_onesided") is False:
         raise UnsupportedError(f"scipy.signal.{name} of traced values with two-sided spectra", where=here(),
                                why="those of real signals are known", fix="leave return_onesided= away")  # fmt: skip
