@@ -10,6 +10,7 @@ import scipy.stats
 from scipy.integrate import quad
 
 import payback as pb
+from payback.trace.scipy.bodies import Bodies, original
 
 SLOPE = math.cos(0.3)
 TABLE = {
@@ -128,3 +129,19 @@ def test_they_are_plain_again_after_an_error():
     assert logpdf.__code__.co_name == "logpdf"
     with pytest.raises(TypeError, match="positional"):
         pb.grad(lambda x: logpdf(x, 1, 2, 3))(0.3)
+
+
+def test_a_body_may_have_free_variables():
+    """As those of SciPy's functions that are decorated."""
+    factor = 3.0
+
+    def f(x, *, more=0.5):
+        return factor * x + more
+
+    plainly = original(f)
+    bodies = Bodies({f: lambda *args, **kwargs: -plainly(*args, **kwargs)})
+    for _ in range(3):
+        bodies.put()
+        assert (f(1.0), f(1.0, more=1.0)) == (-3.5, -4.0)
+        bodies.take_away()
+        assert (f(1.0), f(1.0, more=1.0)) == (3.5, 4.0)

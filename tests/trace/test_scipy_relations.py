@@ -88,7 +88,7 @@ CALLS = {
     ),
     "lists": lambda x: (
         told(st.norm.logpdf([x[0], 1.0]))
-        + told(st.gamma.cdf([x[0], 1.0], [2.0, x[1]]))
+        + told(st.gamma.cdf([x[0], 1.0], [2.0, 3.0]))
         + st.multivariate_normal.logpdf([x[0], 1.0], [x[1], 0.0], [[1.0, 0.0], [0.0, x[2]]])
         + told(np.linalg.eig([[x[0], 1.0], [2.0, x[1]]]))
     ),

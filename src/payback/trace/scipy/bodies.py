@@ -28,11 +28,11 @@ def _code(f: FunctionType, answer: Callable[..., Any]) -> CodeType:
     constants = tuple(answer if part == "answer" else part for part in _asking.__code__.co_consts)
     code: CodeType = f.__code__
     return _asking.__code__.replace(co_consts=constants, co_name=code.co_name, co_filename=code.co_filename,
-                                    co_firstlineno=code.co_firstlineno)  # fmt: skip
+                                    co_firstlineno=code.co_firstlineno, co_freevars=code.co_freevars)  # fmt: skip
 
 
 class Bodies:
-    """Functions without free variables, their code, and the code that asks their answers."""
+    """Functions, their code, and the code that asks their answers; it has as many free variables, and uses none."""
 
     def __init__(self, answers: Mapping[FunctionType, Callable[..., Any]]):
         self.codes = [(f, f.__code__, _code(f, answer)) for f, answer in answers.items()]
