@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import numbers
+import sys
+import types
 from collections import abc
 
 import numpy as np
@@ -240,3 +242,14 @@ def test_extremes_without_numbers_choose_as_python_does():
         np.testing.assert_allclose(compiled(x, y)[1], pb.grad(_extremes, argnums=(0, 1))(x, y), rtol=1e-12)
     tree = pb.compile(pb.grad(lambda s: max(max(s - 1.0, 0) * 0.6, 1.5 - s)))
     assert [tree(s) for s in (2.0, 1.4, 0.5)] == [0.6, 0.6, -1.0]
+
+
+def test_a_function_that_no_module_names_is_looked_through_too():
+    script = "import numpy as np, payback as pb\nmade = pb.grad(lambda x: float(x) * x)(3.0)\n"
+    sys.modules["a_script"] = module = types.ModuleType("a_script")
+    try:
+        exec(script, vars(module))
+    finally:
+        del sys.modules["a_script"]
+    assert module.made == 6.0
+    assert "float" not in vars(module)

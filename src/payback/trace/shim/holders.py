@@ -16,6 +16,8 @@ import numpy as np
 _DEEP, _LARGE, _MOST = 4, 256, 4000
 HOLDING = {dict, list, tuple, staticmethod, functools.partial, np.vectorize}
 
+_DEEPER = HOLDING | {FunctionType}
+
 _Place = tuple[Any, Any, bool, Any, Any]  # holder, key, whether it is an attribute, what is there and its stand-in
 
 
@@ -69,6 +71,9 @@ class Places:
         self._left -= len(thing)
         if len(thing) > _LARGE or self._left < 0 or id(thing) in self._seen:
             return thing
+        parts = thing.values() if kind is dict else thing
+        if self.stand_ins.keys().isdisjoint(map(id, parts)) and _DEEPER.isdisjoint(map(type, parts)):
+            return thing  # most of them, in no time
         if kind is tuple:
             made = tuple(self.of(part, deep + 1) for part in thing)
             return thing if all(map(_same, made, thing)) else made

@@ -176,10 +176,19 @@ def asks(things: Iterable[Any]) -> bool:
     return False
 
 
+_known: dict[int, tuple[CodeType, bool]] = {}  # codes, and whether they name one of these
+_MOST_CODES = 4000  # code that is made while a program runs is not kept for ever
+
+
 def _names(code: CodeType) -> bool:
-    return not _QUESTIONS.keys().isdisjoint(code.co_names) or any(
-        isinstance(part, CodeType) and _names(part) for part in code.co_consts
-    )
+    known = _known.get(id(code))
+    if known is None:
+        if len(_known) >= _MOST_CODES:
+            _known.clear()
+        named = not _QUESTIONS.keys().isdisjoint(code.co_names)
+        inside = named or any(isinstance(part, CodeType) and _names(part) for part in code.co_consts)
+        known = _known[id(code)] = code, inside
+    return known[1]
 
 
 class Asking:

@@ -274,6 +274,8 @@ class _Installed:
         self.foreign(f, seen)
         if calls_methods([f]):
             self.methods.put()
+        if asks([f]):
+            self.asking.put(space)
         if id(space) not in self.spaces and space.get("__name__", "").partition(".")[0] not in NOT_USERS:
             names: Any = f.__code__.co_names
             if not registered(space):  # nothing has looked through it
@@ -328,8 +330,12 @@ class _Installed:
             pair = _pair({name: thing for name, thing in space.items() if id(thing) in _WRAPPERS})
             if pair is not None:
                 self.put(space, pair)
-            if not isinstance(thing, ModuleType):
-                self.replaced(Places(_WRAPPERS).of_space(space))
+            holding = [name for name, part in space.items() if type(part) in HOLDING]
+            if holding and not isinstance(thing, ModuleType):
+                places = Places(_WRAPPERS)
+                for name in holding:
+                    places.look(space, name, False, space[name])
+                self.replaced(places)
 
     def leave(self) -> None:
         with self.lock:
