@@ -75,7 +75,7 @@ class MissingNameError(PaybackError, ImportError):
 
 
 class TraceError(PaybackError, TypeError):
-    """A traced value was used where only a plain one can be: a branch inside compile, float(x), ..."""
+    """A traced value was used where only a plain one can be: a branch inside compile, math.ldexp(x, 3), ..."""
 
 
 class MutationError(PaybackError, RuntimeError):

@@ -36,7 +36,7 @@ PLANTED = {
                 total *= 2
             while total.sum() < 20:
                 total += model.step(x)
-            scale = float(x[2])
+            scale = x[2].__float__()
             return np.sum(total) * scale + factor(x) + np.sum(np.abs(spectrum(x))) + root_of(x)
 
         if __name__ == "__main__":
@@ -48,7 +48,7 @@ PLANTED = {
         from math import ulp
 
         def spectrum(x):
-            return np.linalg.eig(np.outer(x, x) + np.eye(3))[0]
+            return np.sort_complex(x)
 
         def factor(x):
             return ulp(x[0] + 1.0)
@@ -305,7 +305,7 @@ def test_whole_numbers_where_the_function_says_int_do_not_vary(run, tmp_path):
 
 
 def test_wrt_chooses(run, tmp_path):
-    write(tmp_path, {"m.py": "def f(x, y, *, z):\n    return float(x) * y * z\n"})
+    write(tmp_path, {"m.py": "def f(x, y, *, z):\n    return x.__float__() * y * z\n"})
     assert run("audit", "m.py:f", "x=2", "y=3", "z=1", "--wrt", "y,z")[0] == 0
     assert run("audit", "m.py:f", "x=2", "y=3", "z=1", "--wrt", "z, x")[0] == 3
 

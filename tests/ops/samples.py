@@ -367,7 +367,7 @@ REDUCTIONS: dict[str, Reduction] = {
 
 # No derivative, and no NumPy call to compare with: tests/random knows their bits.
 # `part` is tested with the rows that have several results.
-# `repeated`, `negligible`, `distinct` and `signs_of_qr` are questions about factors: tests/trace/test_*linalg.py.
+# `repeated`, `negligible`, `distinct`, `signs_of_qr`, `phases_of_svd` ask about factors: tests/trace/test_*linalg.py.
 # Orders and places are tested with what is taken by them, in tests/trace/test_numpy_statistics.py.
 ELSEWHERE = {
     "random_bits",
@@ -376,6 +376,7 @@ ELSEWHERE = {
     "repeated",
     "distinct",
     "signs_of_qr",
+    "phases_of_svd",
     "negligible",
     "argsort",
     "argpartition",

@@ -418,15 +418,15 @@ def test_a_dataclass_is_an_argument():
 
 def test_what_is_lost_by_float_is_said():
     def f(x):
-        scale = float(x[0])
+        scale = x[0].__float__()
         return scale * x[1]
 
     with pytest.raises(TraceError) as raised:
         pb.grad(f)(X)
     line = f.__code__.co_firstlineno + 1
     assert str(raised.value) == (
-        f"float(x) would lose the derivative ({__file__}:{line} in f: float(x[0])): a Python float has no history, so "
-        "what is computed from it would have no gradient. Leave x as it is; for the bare number write "
+        f"float(x) would lose the derivative ({__file__}:{line} in f: x[0].__float__()): a Python float has no "
+        "history, so what is computed from it would have no gradient. Leave x as it is; for the bare number write "
         "float(pb.stop_gradient(x)), for those of an array pb.stop_gradient(x)."
     )
 

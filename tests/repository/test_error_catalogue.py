@@ -159,17 +159,17 @@ ENTRIES = [
         ("(X @ w)", "(w @ X.T[:3])"),
         ("np.ones(3)", "np.ones(4)"),
     )),
-    Entry("TraceError", "float() of a traced value", """
-        import numpy as np, payback as pb
+    Entry("TraceError", "A function that takes a bare number", """
+        import math, numpy as np, payback as pb
 
         def f(x):
-            scale = float(x[0])
+            scale = math.ldexp(x[0], 3)
             return scale * x[1]
 
         pb.grad(f)(np.ones(2))
         """, (
-        ("float(x[0])", "x[0]"),
-        ("float(x[0])", "float(pb.stop_gradient(x[0]))"),
+        ("math.ldexp(x[0], 3)", "x[0] * 2.0**3"),
+        ("x[0], 3", "float(pb.stop_gradient(x[0])), 3"),
     )),
     Entry("TraceError", "A count that is a traced value", """
         import payback as pb
@@ -486,10 +486,10 @@ ENTRIES = [
         ("    return drop(x)", "    with pb.nn.training(key):\n        return drop(x)"),
     )),
     Entry("PaybackError", "All of them", """
-        import payback as pb
+        import math, payback as pb
 
         try:
-            pb.grad(lambda x: float(x))(1.0)
+            pb.grad(lambda x: math.ldexp(x, 3))(1.0)
         except pb.errors.PaybackError as problem:
             print(problem.what, problem.where, problem.why, problem.fix, sep="\\n")
         """, ()),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import numbers
+import sys
+import types
 from collections import abc
 
 import numpy as np
@@ -215,3 +217,63 @@ class OneFirst(np.ndarray):
 def test_what_classes_of_arrays_make_of_results_is_not_lost(use):
     with pytest.raises(DifferentiationError, match="cannot enter"):
         pb.vjp(use, X)
+
+
+def keeps(x):
+    r = x - np.arange(3.0)
+    out = np.zeros(3, dtype=float)
+    out[0] = float(r[0])
+    log = [float(v) for v in r.astype(float)]
+    assert isinstance(log[0], float), type(log[0])
+    assert type(log[0]) is float
+    assert issubclass(type(log[0]), float)
+    assert {float: 1}[float] == 1
+    return float(np.sum(r**2)) + float(out[0]) * log[2] + sum(map(float, x)) + float("1.5") + float(3)
+
+
+def test_float_is_python_s_number_with_its_derivative():
+    pb.check_grads(keeps, X)
+    np.testing.assert_allclose(pb.compile(pb.grad(keeps))(X), pb.grad(keeps)(X), rtol=1e-12)
+    assert pb.grad(lambda x: float(x) * np.float32(2))(np.float32(3)).dtype == np.float32
+    assert pb.grad(lambda x: float(pb.stop_gradient(x)) * x)(2.0) == 2.0
+    assert pb.grad(lambda x: pb.grad(lambda t: t * float(t))(x) * x)(3.0) == 12.0
+    assert pb.vmap(lambda x: float(x * x))(X).tolist() == (X * X).tolist()
+    with pytest.raises(TypeError, match="length-1"):
+        pb.grad(lambda x: float(x))(X)
+    assert float(3) == 3.0
+    assert "float" not in globals()
+
+
+def _extremes(x, y):
+    both = [x * y, x, 0.7, 2 * x - x]
+    made = max(x, 0.0) + 2 * min(x, y, 0.4) + 3 * max(both) + 4 * min(v * v for v in both) + max([], default=1)
+    return made + max(1, x) * min(x, 1.0, 3) + max(np.array([x, y])) + max(2, 3)
+
+
+def test_extremes_without_numbers_choose_as_python_does():
+    compiled = pb.compile(pb.value_and_grad(_extremes, argnums=(0, 1)))
+    for x, y in (
+        (0.3, 0.7),
+        (0.7, 0.3),
+        (-0.5, 0.2),
+        (0.7, 0.7),
+        (0.4, np.nan),
+        (np.nan, 0.4),
+        (1.0, 1.0),
+        (0.0, -0.0),
+    ):
+        np.testing.assert_allclose(compiled(x, y)[0], _extremes(x, y), rtol=1e-12)
+        np.testing.assert_allclose(compiled(x, y)[1], pb.grad(_extremes, argnums=(0, 1))(x, y), rtol=1e-12)
+    tree = pb.compile(pb.grad(lambda s: max(max(s - 1.0, 0) * 0.6, 1.5 - s)))
+    assert [tree(s) for s in (2.0, 1.4, 0.5)] == [0.6, 0.6, -1.0]
+
+
+def test_a_function_that_no_module_names_is_looked_through_too():
+    script = "import numpy as np, payback as pb\nmade = pb.grad(lambda x: float(x) * x)(3.0)\n"
+    sys.modules["a_script"] = module = types.ModuleType("a_script")
+    try:
+        exec(script, vars(module))
+    finally:
+        del sys.modules["a_script"]
+    assert module.made == 6.0
+    assert "float" not in vars(module)

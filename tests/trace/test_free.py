@@ -9,11 +9,11 @@ from payback.errors import TraceError
 X = np.array([0.3, 1.2, 2.0])
 
 
-def of_a_long_program(w, rounds=1500):
+def of_a_long_program(w, rounds, bare=float):
     s = pb.stop_gradient(w[0])
     for _ in range(rounds):
         s = s + 1.0
-    return float(s)
+    return bare(s)
 
 
 FREE = {
@@ -26,14 +26,14 @@ FREE = {
     "of a program not too long": (lambda w: of_a_long_program(w, 400), 400.3),
 }
 BOUND = {
-    "a value": lambda w: float(w[0]),
-    "of a stopped value and another": lambda w: float(pb.stop_gradient(w[1]) * w[0]),
-    "an entry at a free place": lambda w: float(w[np.argmax(w)]),
-    "of a gradient inside": lambda w: pb.grad(lambda v: v * float(v))(2.0),
-    "of a gradient inside, by a traced value": lambda w: pb.grad(lambda v: v * float(v))(w[0]),
-    "of a gradient inside, by a stopped value": lambda w: pb.grad(lambda v: v * float(v))(pb.stop_gradient(w[0])),
-    "of the outer argument, inside": lambda w: pb.grad(lambda v: v * float(w[0]))(2.0),
-    "of a long program": of_a_long_program,  # nobody looks so far
+    "a value": lambda w: w[0].__float__(),
+    "of a stopped value and another": lambda w: (pb.stop_gradient(w[1]) * w[0]).__float__(),
+    "an entry at a free place": lambda w: w[np.argmax(w)].__float__(),
+    "of a gradient inside": lambda w: pb.grad(lambda v: v * v.__float__())(2.0),
+    "of a gradient inside, by a traced value": lambda w: pb.grad(lambda v: v * v.__float__())(w[0]),
+    "of a gradient inside, by a stopped value": lambda w: pb.grad(lambda v: v * v.__float__())(pb.stop_gradient(w[0])),
+    "of the outer argument, inside": lambda w: pb.grad(lambda v: v * w[0].__float__())(2.0),
+    "of a long program": lambda w: of_a_long_program(w, 1500, lambda s: s.__float__()),  # nobody looks so far
 }
 
 

@@ -360,7 +360,6 @@ def test_the_full_form(x):
 @pytest.mark.parametrize(
     ("call", "error", "text"),
     [
-        (LA.eig, UnsupportedError, "use np.linalg.eigvals, or np.linalg.eigh"),
         (lambda a: LA.qr(a[:, :2], "complete"), UnsupportedError, "use mode='reduced' or 'r'"),
         (lambda a: LA.qr(a, "raw"), UnsupportedError, "mode='raw'"),
         (lambda a: LA.pinv(a[None], np.array([1e-9])), UnsupportedError, "one cutoff"),

@@ -251,3 +251,18 @@ def test_a_reduction_takes_one_after_another(ufunc):
     np.testing.assert_allclose(value, ufunc(ufunc(ufunc(x[0], x[1]), x[2]), x[3]), rtol=1e-15)
     by_hand = pb.grad(lambda x: ufunc(ufunc(ufunc(x[0], x[1]), x[2]), x[3]))(x)
     np.testing.assert_allclose(slope, by_hand, rtol=1e-13)
+
+
+def test_what_a_dtype_answers_needs_no_numbers():
+    def f(x):
+        assert np.isrealobj(x)
+        assert not np.iscomplexobj(x)
+        assert np.common_type(x) is np.float64
+        assert np.einsum_path("i,i", x, x)[0] == ["einsum_path", (0, 1)]
+        there = np.isreal(x) & ~np.iscomplex(x)
+        return np.sum(np.where(np.isposinf(1 / x) | np.isneginf(1 / x), 0.0, x * there) ** 2)
+
+    x = np.array([1.0, 0.0, -0.0, 3.0])
+    with np.errstate(divide="ignore"):
+        assert pb.compile(pb.grad(f))(x).tolist() == pb.grad(f)(x).tolist() == [2.0, 0.0, 0.0, 6.0]
+    assert pb.grad(lambda x: x * np.isreal(x))(2.0) == 1.0

@@ -77,3 +77,26 @@ def test_fits():
 def test_a_quotient_of_another_family_is_refused():
     with pytest.raises(PaybackError, match="onvert them"):
         pb.grad(lambda c: npp.legendre.legdiv(c, D)[0].sum())(C)
+
+
+@pytest.mark.parametrize("module", ["polynomial", "chebyshev", "legendre", "hermite", "hermite_e", "laguerre"])
+def test_several_variables_roots_and_other_bases(module):
+    of_numpy = getattr(np.polynomial, module)
+    prefix = {"polynomial": "poly", "chebyshev": "cheb", "legendre": "leg", "laguerre": "lag"}.get(module, module[:4])
+    prefix = "herme" if module == "hermite_e" else prefix
+
+    def f(x):
+        c = np.outer(x[:2], x)
+        made = [called(name)(x, x[::-1], c) for name in ("val2d", "grid2d")] + [called("fromroots")(x)]
+        made += [called(name)(x, x * x, x[::-1], c[:, :, None] * x[:2]) for name in ("val3d", "grid3d")]
+        made += [called("vander2d")(x, x[::-1], [2, 1]), called("vander3d")(x, x, x * x, [1, 2, 1])]
+        if prefix != "poly":
+            made += [called("2poly")(x), getattr(of_numpy, f"poly2{prefix}")(x)]
+        return sum(
+            (k + 1) * np.sum(part * np.cos(np.arange(part.size)).reshape(part.shape)) for k, part in enumerate(made)
+        )
+
+    called = lambda name: getattr(of_numpy, prefix + name)  # noqa: E731
+    x = np.array([0.3, -0.7, 1.1])
+    np.testing.assert_allclose(pb.value_and_grad(f)(x)[0], f(x), rtol=1e-12)
+    pb.check_grads(f, x, order=1)

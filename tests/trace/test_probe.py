@@ -281,7 +281,7 @@ QUESTIONS = {
     "abs(x)": lambda a: abs(a.v),
     "array.array(x)": lambda a: array.array("d", a.v).tolist(),
     "bool(x)": lambda a: bool(a.s),
-    "complex(x)": lambda a: complex(a.s),
+    "complex(x)": lambda a: abs(complex(a.s, a.s)),
     "copy.copy(x)": lambda a: copy.copy(a.v),
     "copy.deepcopy(x)": lambda a: copy.deepcopy(a.v),
     "decimal.Decimal(x)": lambda a: float(decimal.Decimal(a.s)),
@@ -547,7 +547,7 @@ def bare(x):
         (lambda a: np.sin(a.v), "differentiated"),
         (lambda a: np.floor(a.v), "differentiated"),
         (lambda a: a.v.shape, "constant"),
-        (lambda a: float(a.s), "raises"),
+        (lambda a: a.s.__float__(), "raises"),
     ],
 )  # fmt: skip
 def test_the_probe_sees_what_it_looks_for(call, what):

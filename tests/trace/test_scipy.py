@@ -478,7 +478,7 @@ def test_an_error_of_compiled_code_that_hides_ours_is_ours():
     x = np.array([0.3, 0.5, 0.9, 0.45])
     solve = sparse_linalg.splu(sparse.csc_matrix(np.eye(4))).solve  # a method that was taken before
     for f, expected in {
-        lambda x: signal.upfirdn(np.ones(2), x).sum(): "write another filter",
+        lambda x: signal.decimate(np.tile(x, 9), 2).sum(): "write another filter",
         lambda x: stats.circstd(x): "bare numbers",
         lambda x: solve(x).sum(): "cannot compute with a traced value",
         lambda x: optimize.nnls(np.eye(4), x)[0].sum(): "pb.root",

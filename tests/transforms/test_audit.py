@@ -29,7 +29,7 @@ MODULES = {
         from math import ldexp
 
         def spectrum(x):
-            return np.linalg.eig(np.outer(x, x) + np.eye(3))[0]
+            return np.sort_complex(x)
 
         def factor(x):
             return ldexp(x[0] + 1.0, -1)
@@ -63,7 +63,7 @@ MODULES = {
                 total *= 2
             while total.sum() < 20:
                 total += model.step(x)
-            scale = float(x[2])
+            scale = x[2].__float__()
             return np.sum(total) * scale + factor(x) + np.sum(np.abs(spectrum(x))) + root_of(x)
         """,
     "solver": """
@@ -104,9 +104,9 @@ def test_all_obstacles_of_a_package_in_one_run(planted):
         ("solver.py", "bare"),
     }  # fmt: skip
     assert len(found) == 5
-    assert by_place["helper.py", "spectrum"].what == "np.linalg.eig has no derivative in payback"
+    assert by_place["helper.py", "spectrum"].what == "np.sort_complex has no derivative in payback"
     assert by_place["helper.py", "factor"].expression == "ldexp(x[0] + 1.0, -1)"
-    assert by_place["main.py", "cost"].expression == "float(x[2])"
+    assert by_place["main.py", "cost"].expression == "x[2].__float__()"
     assert "self.work was made before" in by_place["state.py", "step"].why
     assert by_place["state.py", "step"].line == 11
     assert "np.zeros(...)" in by_place["state.py", "step"].fix
@@ -145,12 +145,12 @@ def test_nothing_in_the_way():
 @pytest.mark.parametrize(
     ("f", "what"),
     [
-        (lambda x: np.sum(np.linalg.eig(np.outer(x, x))[0].real), "eig has no derivative"),
-        (lambda x: float(x[0]) * x[1], "float(x) would lose the derivative"),
+        (lambda x: np.sum(np.sort_complex(x).real), "sort_complex has no derivative"),
+        (lambda x: x[0].__float__() * x[1], "float(x) would lose the derivative"),
         (lambda x: np.add(x, 1.0, dtype=np.int64, casting="unsafe").sum() * x[0], "does not take dtype=int64"),
         (lambda x: x.tobytes() and x.sum(), ".tobytes of a traced array"),
         (lambda x: math.ldexp(x[0], 2) + x[1], "float(x) would lose the derivative"),
-        (lambda x: np.sum(np.linalg.eigh(np.outer(x, x) * 1j)[0]), "np.linalg.eigh of traced complex numbers"),
+        (lambda x: np.sum(np.linalg.svd(x[:, None] * 1j)[1]), "np.linalg.svd of traced complex numbers"),
         (lambda x: np.argmax(x), "the result is of int64"),
     ],
 )
@@ -181,12 +181,12 @@ def test_stores():
 
 def test_nothing_is_left_behind():
     names = dict(vars(pb.variable(1.0).__class__.__mro__[1]))
-    pb.audit(lambda x: float(x[0]) * x[1], X)
+    pb.audit(lambda x: x[0].__float__() * x[1], X)
     with pytest.raises(ZeroDivisionError):
         pb.audit(lambda x: 1 / 0, X)
     assert dict(vars(pb.variable(1.0).__class__.__mro__[1])) == names
     with pytest.raises(TypeError, match="would lose the derivative"):
-        pb.grad(lambda x: float(x[0]))(X)
+        pb.grad(lambda x: x[0].__float__())(X)
 
 
 def test_a_cache_a_set_and_a_pickle_are_obstacles_among_others():
@@ -198,12 +198,12 @@ def test_a_cache_a_set_and_a_pickle_are_obstacles_among_others():
         kept = damped(x[0])
         both = {x[0], x[1]}
         sent = pickle.loads(pickle.dumps(x))  # noqa: S301
-        return float(x[1]) * x.sum() + kept + len(both) + sent[0]
+        return x[1].__float__() * x.sum() + kept + len(both) + sent[0]
 
     x = np.array([0.3, 0.5])
     found = pb.audit(f, x)
     assert [obstacle.expression for obstacle in found.obstacles] == [
-        "damped(x[0])", "{x[0], x[1]}", "pickle.dumps(x)", "float(x[1])"]  # fmt: skip
+        "damped(x[0])", "{x[0], x[1]}", "pickle.dumps(x)", "x[1].__float__()"]  # fmt: skip
     assert f(x) == 0.5 * x.sum() + 0.15 + 2 + 0.3  # nothing traced is left in the cache under a number
 
 
@@ -227,9 +227,9 @@ def test_the_audit_goes_on_after_compiled_code_has_raised(name):
     refused = REFUSED[name]
 
     def f(x):
-        a = float(x[0])
+        a = x[0].__float__()
         b = refused(x)
-        c = np.linalg.eig(np.outer(x, x))[0][0].real
+        c = np.sort_complex(x)[0].real
         return a * x.sum() + b + c + decimal.Decimal(x[0]).as_tuple().sign
 
     x = np.array([0.3, 0.5])
@@ -367,14 +367,14 @@ def test_what_cannot_be_audited_is_told(given, message):
 
 def test_only_the_leaves_that_are_asked_for():
     def f(x, p):
-        return float(x) * p["w"] + float(p["v"])
+        return x.__float__() * p["w"] + p["v"].__float__()
 
     def places(**which):
         return [obstacle.expression for obstacle in pb.audit(f, 2.0, {"w": 1.0, "v": 3.0}, **which).obstacles]
 
-    assert places() == ["float(x)", 'float(p["v"])']
+    assert places() == ["x.__float__()", 'p["v"].__float__()']
     assert places(wrt="p['w']") == []
-    assert places(wrt="x") == places(argnums="x") == ["float(x)"]
-    assert places(wrt=["p['v']", "p['w']"]) == places(argnums=1) == ['float(p["v"])']
+    assert places(wrt="x") == places(argnums="x") == ["x.__float__()"]
+    assert places(wrt=["p['v']", "p['w']"]) == places(argnums=1) == ['p["v"].__float__()']
     with pytest.raises(InputError, match=r"the leaves are x, p\['w'\], p\['v'\]"):
         pb.audit(f, 2.0, {"w": 1.0, "v": 3.0}, wrt="p")

@@ -544,7 +544,7 @@ def uses():
 
 
 # the draws and `loop` have tests of their own; whether values repeat is the same for all samples of these programs
-ELSEWHERE = {"random_bits", "fold_in", "loop", "repeated", "negligible", "distinct", "signs_of_qr"}
+ELSEWHERE = {"random_bits", "fold_in", "loop", "repeated", "negligible", "distinct", "signs_of_qr", "phases_of_svd"}
 RULES = sorted(name for name, row in TABLE.items() if row.batch is not None and name not in ELSEWHERE)
 USED = uses()
 

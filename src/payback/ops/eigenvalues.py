@@ -1,7 +1,7 @@
 """Eigenvalues of any square matrix, real or complex: parts in, parts out (see `analytic.py`).
 
 With A·V = V·diag(w) the differential is ẇ = diag(V⁻¹·Ȧ·V) and V̇ = V·(F ∘ V⁻¹·Ȧ·V) with Fᵢⱼ = 1/(wⱼ − wᵢ), 0 on the
-diagonal: the vectors, whose lengths and phases are nobody's choice, are there for the rule alone.  (M. Giles, An
+diagonal: the vectors' lengths and phases do not move; who shows them turns them to where they belong.  (M. Giles, An
 extended collection of matrix derivative results, 2008.)
 """
 
@@ -19,10 +19,11 @@ from payback.ops.row import Row
 Pair = tuple[Any, Any]
 
 
-def _eig(re: Any, *im: Any) -> tuple[Any, ...]:
-    """The values are those of `eigvals`, which may have another order than those that come with the vectors."""
+def _eig(re: Any, *im: Any, vectors: bool) -> tuple[Any, ...]:
+    """Without vectors the values are those of `eigvals`, which may have another order than those with vectors."""
     a = re + 1j * im[0] if im else re
-    w, (with_vectors, v) = np.linalg.eigvals(a), np.linalg.eig(a)
+    with_vectors, v = np.linalg.eig(a)
+    w = with_vectors if vectors else np.linalg.eigvals(a)
     order = np.argmin(np.abs(w[..., :, None] - with_vectors[..., None, :]), axis=-1)
     v = np.take_along_axis(v, order[..., None, :], -1) if w.size else v
     return tuple(np.ascontiguousarray(part, re.dtype) for z in (w, v) for part in (z.real, z.imag))
@@ -78,7 +79,7 @@ def _inverse_gaps(m: Any, w: Pair, v: Pair) -> Pair:
     return m.where(distinct, m.div(re, size), 0.0), m.where(distinct, m.div(-im, size), 0.0)
 
 
-def _vjp(m: Any, bars: Any, args: Any, y: Any, wanted: list[int]) -> list[Any]:
+def _vjp(m: Any, bars: Any, args: Any, y: Any, wanted: list[int], vectors: bool) -> list[Any]:
     w, v = _parts(m, y)
     zero = np.zeros((), m.dtype(w[0]))
     gaps = _inverse_gaps(m, w, v)
@@ -97,7 +98,7 @@ def _vjp(m: Any, bars: Any, args: Any, y: Any, wanted: list[int]) -> list[Any]:
     return list(made[: len(args)])
 
 
-def _jvp(m: Any, dots: Any, args: Any, y: Any) -> list[Any]:
+def _jvp(m: Any, dots: Any, args: Any, y: Any, vectors: bool) -> list[Any]:
     w, v = _parts(m, y)
     zero = np.zeros(m.shape(v[0]), m.dtype(w[0]))
     gaps = _inverse_gaps(m, w, v)  # which raises where v has no inverse
@@ -106,7 +107,7 @@ def _jvp(m: Any, dots: Any, args: Any, y: Any) -> list[Any]:
     return [diagonal(m, moved[0]), diagonal(m, moved[1]), *times(m, v, turned)]
 
 
-def _shape(re: Aval, *im: Aval) -> Avals:
+def _shape(re: Aval, *im: Aval, vectors: bool) -> Avals:
     return Avals([Aval(re.shape[:-1], re.dtype)] * 2 + [Aval(re.shape, re.dtype)] * 2)
 
 
@@ -119,7 +120,7 @@ provide(signs_of_qr=_signs)
 Row("signs_of_qr", "constant", lambda m, re, im: m.signs_of_qr(re, im), math="no derivative", batch="leading",
     shape=lambda re, im: Aval((*re.shape[:-2], re.shape[-1]), re.dtype))  # fmt: skip
 provide(eig=_eig, distinct=_distinct)
-Row("eig", "own", lambda m, *parts: m.eig(*parts), shape=_shape, vjp=_vjp, jvp=_jvp, batch="leading", numeric="float",
-    math="V⁻ᴴ·(diag w̄ + F̄ ∘ VᴴV̄)·Vᴴ", domain="eigenvalues that do not repeat")  # fmt: skip
+Row("eig", "own", lambda m, *parts, **how: m.eig(*parts, **how), shape=_shape, vjp=_vjp, jvp=_jvp, batch="leading",
+    numeric="float", math="V⁻ᴴ·(diag w̄ + F̄ ∘ VᴴV̄)·Vᴴ", domain="eigenvalues that do not repeat")  # fmt: skip
 Row("distinct", "linear", lambda m, *parts: m.distinct(*parts), math="no derivative", partials=[None] * 4,
     batch="leading", shape=lambda w_re, w_im, v_re, v_im: Aval(v_re.shape, np.dtype(bool)))  # fmt: skip

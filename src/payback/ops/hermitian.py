@@ -1,7 +1,7 @@
 """Eigenvalues of Hermitian matrices: real and imaginary parts in, values and the parts of their vectors out.
 
-The differential is ẇ = diag(Vᴴ·Ȧ·V) and V̇ = V·(F ∘ Vᴴ·Ȧ·V), Fᵢⱼ = 1/(wⱼ − wᵢ), as of symmetric ones.  The vectors,
-whose phases are nobody's choice, are there for the rule alone, which may be differentiated again.
+The differential is ẇ = diag(Vᴴ·Ȧ·V) and V̇ = V·(F ∘ Vᴴ·Ȧ·V), Fᵢⱼ = 1/(wⱼ − wᵢ), as of symmetric ones.  The vectors'
+phases do not move in it; who shows them to somebody turns them to where they belong (`complex/factorizations.py`).
 """
 
 from __future__ import annotations
@@ -17,10 +17,19 @@ from payback.ops.matrices import columns, diagonal, provide, rows
 from payback.ops.row import Row
 
 
-def _hermitian(re: Any, im: Any) -> tuple[Any, ...]:
+def _hermitian(re: Any, im: Any, lower: bool) -> tuple[Any, ...]:
     a = re + 1j * im
-    w, v = np.linalg.eigvalsh(a), np.linalg.eigh(a)[1]
+    w, v = np.linalg.eigvalsh(a), np.linalg.eigh(a, "L" if lower else "U")[1]
     return tuple(np.ascontiguousarray(part, re.dtype) for part in (w, v.real, v.imag))
+
+
+def _phases(re: Any, im: Any, v_re: Any, v_im: Any) -> tuple[Any, Any]:
+    """cos and −sin of the angles from these vectors to NumPy's right singular ones, of a wide matrix the left."""
+    u, _, vh = np.linalg.svd(re + 1j * im, full_matrices=False)
+    theirs = np.conj(np.swapaxes(vh, -1, -2)) if re.shape[-2] >= re.shape[-1] else u
+    turn = np.sum(np.conj(v_re + 1j * v_im) * theirs, axis=-2)
+    turn = turn / np.where(turn == 0, 1, np.abs(turn))
+    return np.ascontiguousarray(turn.real, re.dtype), np.ascontiguousarray(-turn.imag, re.dtype)
 
 
 def _parts(m: Any, y: Any) -> tuple[Any, Pair]:
@@ -31,7 +40,7 @@ def _inverse_gaps(m: Any, w: Any, same: Any) -> Any:
     return one_over(m, columns(m, w) - rows(m, w), same)
 
 
-def _vjp(m: Any, bars: Any, args: Any, y: Any, wanted: list[int]) -> list[Any]:
+def _vjp(m: Any, bars: Any, args: Any, y: Any, wanted: list[int], lower: bool) -> list[Any]:
     w, v = _parts(m, y)
     n = m.shape(w)[-1]
     zero = m.broadcast(np.zeros((), m.dtype(w)), shape=m.shape(v[0]))
@@ -46,7 +55,7 @@ def _vjp(m: Any, bars: Any, args: Any, y: Any, wanted: list[int]) -> list[Any]:
     return list(times(m, times(m, v, core), adjoint_of(m, v)))
 
 
-def _jvp(m: Any, dots: Any, args: Any, y: Any) -> list[Any]:
+def _jvp(m: Any, dots: Any, args: Any, y: Any, lower: bool) -> list[Any]:
     w, v = _parts(m, y)
     zero = np.zeros(m.shape(v[0]), m.dtype(w))
     moved = times(m, adjoint_of(m, v), times(m, (dots.get(0, zero), dots.get(1, zero)), v))
@@ -55,7 +64,9 @@ def _jvp(m: Any, dots: Any, args: Any, y: Any) -> list[Any]:
     return [shared(m, same, diagonal(m, moved[0])), *times(m, v, (moved[0] * gaps, moved[1] * gaps))]
 
 
-provide(hermitian=_hermitian)
-Row("hermitian", "own", lambda m, re, im: m.hermitian(re, im), vjp=_vjp, jvp=_jvp, batch="leading", numeric="float",
-    shape=lambda re, im: Avals([Aval(re.shape[:-1], re.dtype), Aval(re.shape, re.dtype), Aval(re.shape, re.dtype)]),
-    math="V·diag w̄·Vᴴ", kink="repeated eigenvalues share equally")  # fmt: skip
+provide(hermitian=_hermitian, phases_of_svd=_phases)
+Row("phases_of_svd", "constant", lambda m, *parts: m.phases_of_svd(*parts), math="no derivative", batch="leading",
+    shape=lambda re, im, v_re, v_im: Avals([Aval((*v_re.shape[:-2], v_re.shape[-1]), v_re.dtype)] * 2))  # fmt: skip
+Row("hermitian", "own", lambda m, re, im, **how: m.hermitian(re, im, **how), vjp=_vjp, jvp=_jvp, batch="leading",
+    shape=lambda re, im, lower: Avals([Aval(re.shape[:-1], re.dtype), *[Aval(re.shape, re.dtype)] * 2]),
+    numeric="float", math="V·diag w̄·Vᴴ", kink="repeated eigenvalues share equally")  # fmt: skip

@@ -285,8 +285,8 @@ def audit(
     argnums: which arguments to differentiate by: a position, a name, or several of them; if None all positional ones
         but those of integers and truth values alone, such as the classes of a loss.
     wrt: narrows that to some leaves, by their names: "x", "params['w']".
-    Where a derivative would be lost (a function without a row, `float(x)`, a plain array that is written into, compiled
-    code, ...) the place is noted and the run goes on with the plain value, so that one run finds them all.
+    Where a derivative would be lost (a function without a row, `math.ldexp(x, 3)`, a plain array that is written into,
+    compiled code, ...) the place is noted and the run goes on with the plain value, so that one run finds them all.
 
     Compiled code that raises at a traced value ends a run; f is then run again, with bare numbers at that expression.
 

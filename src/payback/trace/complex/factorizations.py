@@ -2,14 +2,16 @@
 
 Where entries are blocks [[re, −im], [im, re]] beside each other, triangles stay triangles, so Cholesky's factor and the
 columns of QR are found by those of the real matrix.  Eigenvalues of a Hermitian matrix would be there twice, so they
-would have no second derivative: they are a row.  Single vectors are determined up to a phase, so they are refused.
+would have no second derivative: they are a row.
+
+Single vectors are determined up to a phase, and LAPACK makes its choice by an entry that it keeps on one ray: so the
+derivative is that of the vectors that NumPy computes, and of whatever no phase changes.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
@@ -72,17 +74,32 @@ def _named(function: Any, *results: Any) -> Any:
     return type(function(np.eye(1)))(*results)
 
 
-def _refused(name: str) -> Callable[..., NoReturn]:
-    def refuse(*args: Any, **kwargs: Any) -> NoReturn:
-        raise UnsupportedError(f"np.linalg.{name} of traced complex numbers", where=here(),
-                               why="its vectors are determined up to a phase, which jumps when the matrix moves",
-                               fix="use the values alone (eigvalsh, svdvals), or pinv, lstsq or solve")  # fmt: skip
+def _on_its_ray(v: Complex, there: Any) -> tuple[Any, Any]:
+    """cos and sin, which are 1 and 0, of the angle by which each column turns if its first entry `there` is not to."""
+    at = np.argmax(there, axis=-2)[..., None, :]
+    angle = np.arctan2(*(np.take_along_axis(part, at, -2) for part in (v.im, v.re)))
+    moved = angle - emit("stop_gradient", angle)
+    return np.cos(moved), np.sin(moved)
 
-    return refuse
+
+def _turned(v: Complex, cos: Any, sin: Any) -> Complex:
+    return Complex(v.re * cos + v.im * sin, v.im * cos - v.re * sin)
 
 
-rule(np.linalg.eigh)(_refused("eigh"))
-rule(np.linalg.eig)(_refused("eig"))
+def _sizeable(v: Complex) -> Any:
+    re, im = (emit("stop_gradient", part) for part in (v.re, v.im))
+    return re * re + im * im > (64 * np.finfo(re.dtype).eps * re.shape[-2]) ** 2
+
+
+@rule(np.linalg.eigh)
+def eigh(a: Any, UPLO: str = "L") -> Any:
+    """LAPACK's reduction to a tridiagonal matrix leaves the first entry of each vector real, of "U" the last."""
+    lower = UPLO.upper() == "L"
+    matrix = _hermitian(a, lower)
+    w, re, im = parts("hermitian", 3, matrix.re, matrix.im, lower=lower)
+    v = Complex(re, im)
+    fixed = v if lower else Complex(re[..., ::-1, :], im[..., ::-1, :])
+    return _named(np.linalg.eigh, w, _turned(v, *_on_its_ray(fixed, _sizeable(fixed))))
 
 
 @rule(np.linalg.eigvalsh)
@@ -91,7 +108,7 @@ def eigvalsh(a: Any, UPLO: str = "L") -> Any:
 
 
 def _eigenvalues(hermitian: Complex) -> Any:
-    return parts("hermitian", 1, hermitian.re, hermitian.im)[0]
+    return parts("hermitian", 1, hermitian.re, hermitian.im, lower=True)[0]
 
 
 @rule(np.linalg.svdvals)
@@ -106,7 +123,35 @@ def svdvals(x: Any, /) -> Any:
 
 @rule(np.linalg.svd)
 def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
-    return _refused("svd")() if compute_uv else svdvals(a)
+    """Of [[0, r], [rᴴ, 0]], a = q·r, whose eigenvectors are those of both sides; of a wide one the other way round."""
+    if not compute_uv:
+        return svdvals(a)
+    high, wide = np.shape(a)[-2:]
+    if full_matrices and high != wide:
+        raise UnsupportedError(f"np.linalg.svd of traced complex numbers, {np.shape(a)}", where=here(),
+                               why="what is beyond the singular vectors is not determined by the matrix",
+                               fix="write full_matrices=False")  # fmt: skip
+    a = Complex(*(as_part(part) for part in pair_of(a)))
+    tall = a if high >= wide else _adjoint(a)
+    q, r = (None, tall) if high == wide else qr(tall)
+    n = min(high, wide)
+    corner = np.zeros((*np.shape(r)[:-2], n, n), a.re.dtype)
+    whole = [np.block([[corner, part], [sign * part.mT, corner]]) for part, sign in ((r.re, 1.0), (r.im, -1.0))]
+    w, re, im = (part[..., ::-1][..., :n] for part in parts("hermitian", 3, *whole, lower=True))
+    u, v = (Complex(*(part[..., side, :] * np.sqrt(2.0).astype(part.dtype) for part in (re, im)))
+            for side in (slice(0, n), slice(n, None)))  # fmt: skip
+    turn = _on_its_ray(v, _sizeable(v))
+    as_numpy = parts("phases_of_svd", 2, a.re, a.im, *(emit("stop_gradient", part) for part in (v.re, v.im)))
+    turn = turn[0] * as_numpy[0] - turn[1] * as_numpy[1], turn[1] * as_numpy[0] + turn[0] * as_numpy[1]
+    u, v = (_turned(vectors, *(part[..., None, :] if part.ndim < vectors.re.ndim else part for part in turn))
+            for vectors in (u, v))  # fmt: skip
+    u = u if q is None else np.matmul(q, u)
+    return _named(np.linalg.svd, *((u, w, _adjoint(v)) if high >= wide else (v, w, _adjoint(u))))
+
+
+def _adjoint(a: Any) -> Complex:
+    re, im = pair_of(a)
+    return Complex(re.mT, -im.mT)
 
 
 @rule(np.linalg.cond)
@@ -156,12 +201,12 @@ def _always_complex() -> bool:
 
 @implements(np.linalg.eigvals)
 def eigvals(a: Any) -> Any:
-    return Complex(*parts("eig", 4, matrices(a))[:2]) if _always_complex() else eigenvalues(a)
+    return Complex(*parts("eig", 4, matrices(a), vectors=False)[:2]) if _always_complex() else eigenvalues(a)
 
 
 def eigenvalues(a: Any) -> Any:
     """Of a real matrix: real, where all of them are."""
-    re, im, _, _ = parts("eig", 4, matrices(a))
+    re, im, _, _ = parts("eig", 4, matrices(a), vectors=False)
     if not known(im):
         raise TraceError("np.linalg.eigvals of a real matrix without numbers", where=here(),
                          why="whether what it returns is complex depends on the numbers",
@@ -169,9 +214,33 @@ def eigenvalues(a: Any) -> Any:
     return Complex(re, im) if np.any(plain(im)) else re
 
 
+@implements(np.linalg.eig)
+def eig(a: Any) -> Any:
+    """Vectors of length 1, whose largest entry is real, as LAPACK has them; of a real matrix real ones as they come."""
+    given = pair_of(a) if isinstance(a, Complex) else (matrices(a),)
+    w_re, w_im, re, im = parts("eig", 4, *map(as_part, given), vectors=True)
+    v = Complex(re, im)
+    size = re * re + im * im
+    length = np.sum(size, axis=-2, keepdims=True)
+    longer = np.sqrt(length / emit("stop_gradient", length))
+    fixed = emit("stop_gradient", size)
+    v = _turned(Complex(re / longer, im / longer), *_on_its_ray(v, fixed))
+    if len(given) == 2 or _always_complex():
+        return _named(np.linalg.eig, Complex(w_re, w_im), v)
+    if not known(w_im):
+        raise TraceError("np.linalg.eig of a real matrix without numbers", where=here(),
+                         why="whether what it returns is complex depends on the numbers",
+                         fix="give a complex matrix, a + 0j")  # fmt: skip
+    real = not np.any(plain(w_im))
+    return _named(np.linalg.eig, *((w_re, v.re) if real else (Complex(w_re, w_im), v)))
+
+
+rule(np.linalg.eig)(eig)
+
+
 @rule(np.linalg.eigvals)
 def _eigvals(a: Any) -> Any:
-    re, im, _, _ = parts("eig", 4, *(as_part(part) for part in pair_of(a)))
+    re, im, _, _ = parts("eig", 4, *(as_part(part) for part in pair_of(a)), vectors=False)
     return Complex(re, im)
 
 

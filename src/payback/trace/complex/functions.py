@@ -104,7 +104,7 @@ _VIEWING = {
 _BY_PARTS = {
     *_VIEWING, np.roll, np.tile, np.repeat, np.sum, np.mean, np.cumsum, np.diff, np.trace, np.diag, np.diagflat,
     np.tril, np.triu, np.take, np.take_along_axis, np.delete, np.trapezoid, np.gradient, np.compress,
-    np.fft.fftshift, np.fft.ifftshift,
+    np.fft.fftshift, np.fft.ifftshift, np.round,
 }  # fmt: skip
 
 
@@ -223,6 +223,34 @@ def size(z: Any, axis: Any = None) -> int:
 
 _RULES[np.iscomplexobj] = lambda z: True
 _RULES[np.isrealobj] = lambda z: False
+_RULES[np.isreal] = lambda z: pair_of(z)[1] == 0
+_RULES[np.iscomplex] = lambda z: pair_of(z)[1] != 0
+
+
+@rule(np.isclose)
+def isclose(a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bool = False) -> Any:
+    (re, im), (others_re, others_im) = pair_of(a), pair_of(b)
+    finite = np.isfinite(others_re) & np.isfinite(others_im)
+    near = np.abs(a - b) <= atol + rtol * np.abs(b)
+    near = near & finite | (re == others_re) & (im == others_im)
+    if equal_nan:
+        near = near | (np.isnan(re) | np.isnan(im)) & (np.isnan(others_re) | np.isnan(others_im))
+    return near
+
+
+@rule(np.allclose)
+def allclose(a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bool = False) -> bool:
+    return bool(np.all(isclose(a, b, rtol, atol, equal_nan)))
+
+
+@rule(np.real_if_close)
+def real_if_close(a: Any, tol: Any = 100) -> Any:
+    im = pair_of(a)[1]
+    if tol > 1:
+        tol = tol * np.finfo(a.dtype).eps
+    return np.real(a) if np.all(np.abs(im) < tol) else a
+
+
 _RULES[np.copy] = lambda z, order="K", subok=False: HOOKS["complex_array"](z)
 
 

@@ -394,5 +394,5 @@ Traced.__copy__ = Traced.__deepcopy__ = _copied  # type: ignore[attr-defined]
 LINALG = {
     name: functools.partial(of_lists, getattr(np.linalg, name))
     for name in ("norm", "det", "slogdet", "inv", "pinv", "solve", "lstsq", "cholesky", "qr", "svd", "eigh", "eigvalsh",
-                 "matrix_power", "cond")
+                 "eig", "eigvals", "matrix_power", "cond")
 }  # fmt: skip

@@ -139,6 +139,57 @@ class _Family:
         bare = np.asarray(plain(found.real)) + (0 if isinstance(found, Traced) else 1j * np.asarray(plain(found.imag)))
         return found[np.argsort(bare)]
 
+    # of several variables, and from other forms ----------------------------------------------------------------
+
+    def at_points(self, *places_and_c: Any) -> Any:
+        """One point for each entry."""
+        *places, c = places_and_c
+        x, *others = (array_of(place) for place in places)
+        if any(other.shape != x.shape for other in others):
+            raise ValueError("x, y are incompatible" if len(others) == 1 else "x, y, z are incompatible")
+        c = self.value(x, c)
+        for other in others:
+            c = self.value(other, c, False)
+        return c
+
+    def on_grid(self, *places_and_c: Any) -> Any:
+        *places, c = places_and_c
+        for place in places:
+            c = self.value(array_of(place), c)
+        return c
+
+    def vandermonde_of_all(self, *places_and_degrees: Any) -> Any:
+        *places, degrees = places_and_degrees
+        count = len(places)
+        made: Any = 1.0
+        for k, (place, degree) in enumerate(zip(places, degrees, strict=True)):
+            one = self.vandermonde(array_of(place), degree)
+            made = made * np.reshape(one, (*one.shape[:-1], *((1,) * k), -1, *((1,) * (count - 1 - k))))
+        return np.reshape(made, (*made.shape[:-count], -1))
+
+    def from_roots(self, roots: Any) -> Any:
+        """As NumPy multiplies: sorted, in pairs that lie half of them apart."""
+        roots = np.sort(_coefficients(roots))
+        line = self.of_numpy("line")
+        factors = [line(0, 1) + root * (line(-1, 1) - line(0, 1)) for root in roots]
+        while len(factors) > 1:
+            half, odd = divmod(len(factors), 2)
+            made = [self.multiply(factors[k], factors[k + half]) for k in range(half)]
+            if odd:
+                made[0] = self.multiply(made[0], factors[-1])
+            factors = made
+        return factors[0] if factors else np.ones(1)
+
+    def converted(self, name: str) -> Callable[[Any], Any]:
+        """Coefficients in another basis: a product with the matrix that NumPy's function makes of unit vectors."""
+
+        def convert(c: Any) -> Any:
+            c = _coefficients(c)
+            rows = [_padded(vars(self.module)[name](row), c.shape[0]) for row in np.eye(c.shape[0])]
+            return c @ np.stack(rows)
+
+        return convert
+
     # the class --------------------------------------------------------------------------------------------------
 
     @functools.cached_property
@@ -207,5 +258,13 @@ for _module, (_kind, _prefix) in _FAMILIES.items():
                   "vander": _family.vandermonde, "companion": _family.companion, "roots": _family.roots}  # fmt: skip
     FUNCTIONS[f"numpy.polynomial.{_module}"] = {_kind: _class(_family)} | {
         f"{_prefix}{name}": function for name, function in _functions.items()
+    }
+    for _count in ("2d", "3d"):
+        FUNCTIONS[f"numpy.polynomial.{_module}"] |= {
+            f"{_prefix}val{_count}": _family.at_points, f"{_prefix}grid{_count}": _family.on_grid,
+            f"{_prefix}vander{_count}": _family.vandermonde_of_all,
+        }  # fmt: skip
+    FUNCTIONS[f"numpy.polynomial.{_module}"] |= {f"{_prefix}fromroots": _family.from_roots} | {
+        name: _family.converted(name) for name in (f"{_prefix}2poly", f"poly2{_prefix}") if _prefix != "poly"
     }
     FUNCTIONS["numpy.polynomial"][_kind] = _class(_family)

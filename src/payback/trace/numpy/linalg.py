@@ -254,13 +254,6 @@ def svdvals(x: Any, /) -> Any:
     return svd(x, compute_uv=False)
 
 
-@implements(np.linalg.eig)
-def eig(a: Any) -> Any:
-    raise UnsupportedError("np.linalg.eig has no derivative in payback", where=here(),
-                           why="its vectors are determined up to a phase, which jumps when the matrix moves",
-                           fix="use np.linalg.eigvals, or np.linalg.eigh of a symmetric matrix")  # fmt: skip
-
-
 # norms ----------------------------------------------------------------------------------------------------------
 
 

@@ -38,7 +38,7 @@ _OF_ONE = {  # the rows of those that are of one number
     if row is not None and len(TABLE[row].partials) == 1
 }
 MATHEMATICS = {*_OF_NUMPY, *_OF_VALUES, "fsum", "prod", "hypot", "dist", "gamma", "lgamma", "erf", "erfc", "modf",
-               "frexp"}  # fmt: skip
+               "frexp", "remainder"}  # fmt: skip
 
 
 def _number(x: Any) -> Any:
@@ -53,6 +53,16 @@ def _number(x: Any) -> Any:
 
 
 METHODS["as_number"] = _number
+
+
+def _remainder(x: Any, y: Any) -> Any:
+    """x less the whole multiple of y that is nearest, of two as near the even one, without rounding."""
+    size = np.where(y < 0, -y, y)
+    left = np.fmod(np.where(x < 0, -x, x), 2.0 * size)
+    beyond = left > 0.5 * size
+    left = np.where(beyond, left - size, left)
+    left = np.where(beyond & (left >= 0.5 * size), left - size, left)
+    return np.where(x < 0, -left, left)
 
 
 def mathematics(name: str, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -77,6 +87,8 @@ def mathematics(name: str, original: Callable[..., Any], *args: Any, **kwargs: A
         return _number(functools.reduce(np.hypot, map(_number, parts), 0.0))  # which has a derivative at 0
     if name == "log" and len(args) == 2:
         return mathematics(name, math.log, args[0]) / mathematics(name, math.log, args[1])
+    if name == "remainder":
+        return _number(_remainder(*map(_number, args)))
     if name in ("modf", "frexp"):
         part, other = (np.modf if name == "modf" else np.frexp)(_number(args[0]))
         return _number(part), _number(other) if name == "modf" else other

@@ -239,10 +239,30 @@ def _bare(x: Any) -> Any:
 
 for _function in (
     np.nonzero, np.flatnonzero, np.argwhere, np.isin, np.allclose, np.array_equal,
-    np.array_equiv, np.isposinf, np.isneginf, np.iscomplex, np.isreal, np.iscomplexobj, np.isrealobj,
-    np.array_repr, np.array_str, np.array2string,
+    np.array_equiv, np.array_repr, np.array_str, np.array2string,
 ):  # fmt: skip
     FUNCTIONS[_function] = _constant(_function)
+
+# What a dtype alone tells; complex values have rules of their own.
+FUNCTIONS[np.common_type] = lambda *xs: np.common_type(*(np.empty(0, x.dtype) for x in map(traced_array, xs)))
+FUNCTIONS[np.einsum_path] = lambda *operands, **options: np.einsum_path(
+    *(np.broadcast_to(np.zeros((), x.dtype), x.shape) if isinstance(x, Traced) else x for x in operands), **options
+)
+FUNCTIONS[np.iscomplexobj] = lambda x: False
+FUNCTIONS[np.isrealobj] = lambda x: True
+FUNCTIONS[np.isreal] = lambda x: np.ones(np.shape(x), bool)[()]
+FUNCTIONS[np.iscomplex] = lambda x: np.zeros(np.shape(x), bool)[()]
+
+
+def _infinite(function: Any, infinity: float) -> Function:
+    def answer(x: Any, out: Any = None) -> Any:
+        return into(out, function.__name__, traced_array(x) == infinity)
+
+    return answer
+
+
+FUNCTIONS[np.isposinf] = _infinite(np.isposinf, np.inf)
+FUNCTIONS[np.isneginf] = _infinite(np.isneginf, -np.inf)
 
 
 @implements(np.isclose)

@@ -6,6 +6,7 @@ import functools
 import math
 import sys
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,9 @@ import numpy as np
 from payback.errors import UnsupportedError
 from payback.trace.assignment.buffer import any_traced
 from payback.trace.dispatch import here
+from payback.trace.numpy.arguments import array_of
 from payback.trace.plain_arrays import now
+from payback.trace.scipy.bodies import original
 
 
 def _special(name: str) -> Callable[..., Any]:
@@ -79,7 +82,7 @@ _INNER = {"pareto": 2.0, "geom": 1.0}  # a place where the density is not zero; 
 
 
 def _array(x: Any) -> Any:
-    return now(np.asarray(x) if isinstance(x, (list, tuple)) else x)
+    return array_of(x) if isinstance(x, (list, tuple)) else now(x)
 
 
 def _logarithm(name: str, x: Any, given: dict[str, Any]) -> Any:
@@ -103,17 +106,19 @@ def _logarithm(name: str, x: Any, given: dict[str, Any]) -> Any:
     return np.where(np.isnan(z), np.nan, made)
 
 
-def _answering(name: str, method: str, original: Callable[..., Any]) -> Callable[..., Any]:
+def _answering(name: str, method: str, f: FunctionType) -> Callable[..., Any]:
     density = DENSITIES[name]
     names = (*density.shapes, "loc") if density.is_count else (*density.shapes, "loc", "scale")
 
-    @functools.wraps(original)
+    plainly = original(f)
+
+    @functools.wraps(f)
     def answered(self: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
         if not any_traced((x, args, kwargs)):
-            return original(self, x, *args, **kwargs)
+            return plainly(self, x, *args, **kwargs)
         given = dict(zip(names, args, strict=False)) | kwargs
         if len(given) != len(args) + len(kwargs) or not set(density.shapes) <= set(given) <= set(names):
-            return original(self, x, *args, **kwargs)  # which says what is wrong
+            return plainly(self, x, *args, **kwargs)  # which says what is wrong
         made = _logarithm(name, x, given)
         return made if method.startswith("log") else np.exp(made)
 
@@ -146,16 +151,75 @@ def _dirichlet(x: Any, alpha: Any) -> Any:
     return np.sum(_xlogy(terms, x), axis=0) + _gammaln(np.sum(alpha)) - np.sum(_gammaln(alpha))
 
 
-_OF_VECTORS = {"multivariate_normal": _normal, "dirichlet": _dirichlet}
+def _multinomial(x: Any, n: Any, p: Any) -> Any:
+    """The last probability is what the others leave."""
+    x, p = _array(x), _array(p)
+    p = np.concatenate([p[..., :-1], 1.0 - np.sum(p[..., :-1], axis=-1, keepdims=True)], axis=-1)
+    made = _gammaln(n + 1.0) + np.sum(_xlogy(x, p) - _gammaln(x + 1.0), axis=-1)
+    return np.where(np.sum(x, axis=-1) == n, made, -np.inf)
 
 
-def _of_vectors(name: str, method: str, original: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(original)
+def _student(x: Any, loc: Any = None, shape: Any = 1, df: Any = 1, allow_singular: bool = False) -> Any:
+    """multivariate_t.logpdf, by Cholesky's factor."""
+    x, loc, shape = _array(x), 0.0 if loc is None else _array(loc), _array(shape)
+    if allow_singular or np.ndim(shape) < 2:
+        raise UnsupportedError("multivariate_t of traced values with this shape or allow_singular=True", where=here(),
+                               fix="give a matrix as shape")  # fmt: skip
+    n = np.shape(shape)[-1]
+    factor = np.linalg.cholesky(shape)
+    off = np.reshape(x - loc, (-1, n))
+    square = np.reshape(np.sum(np.linalg.solve(factor, off.T) ** 2, axis=0), np.shape(x - loc)[:-1])
+    scale = _gammaln((df + n) / 2) - _gammaln(df / 2) - n / 2 * np.log(df * math.pi)
+    return scale - np.sum(np.log(np.diagonal(factor))) - (df + n) / 2 * np.log1p(square / df)
+
+
+def _entropy(mean: Any = None, cov: Any = 1) -> Any:
+    cov = np.atleast_2d(_array(cov))
+    return 0.5 * (cov.shape[-1] * (math.log(2 * math.pi) + 1.0) + np.linalg.slogdet(cov)[1])
+
+
+class Frozen:
+    """A distribution of vectors whose traced parameters are given."""
+
+    def __init__(self, name: str, args: Any, kwargs: Any):
+        self._name, self._args, self._kwargs = name, args, kwargs
+
+    def logpdf(self, x: Any) -> Any:
+        return _OF_VECTORS[self._name](x, *self._args, **self._kwargs)
+
+    def pdf(self, x: Any) -> Any:
+        return np.exp(self.logpdf(x))
+
+    logpmf, pmf = logpdf, pdf
+
+
+def _freezing(name: str, f: FunctionType) -> Callable[..., Any]:
+    plainly = original(f)
+
+    @functools.wraps(f)
     def answered(self: Any, *args: Any, **kwargs: Any) -> Any:
         if not any_traced((args, kwargs)):
-            return original(self, *args, **kwargs)
+            return plainly(self, *args, **kwargs)
+        return Frozen(name, args, {key: value for key, value in kwargs.items() if key != "seed"})
+
+    return answered
+
+
+_OF_VECTORS = {
+    "entropy of multivariate_normal": _entropy, "multivariate_normal": _normal, "dirichlet": _dirichlet,
+    "multivariate_t": _student, "multinomial": _multinomial,
+}  # fmt: skip
+
+
+def _of_vectors(name: str, method: str, f: FunctionType) -> Callable[..., Any]:
+    plainly = original(f)
+
+    @functools.wraps(f)
+    def answered(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if not any_traced((args, kwargs)):
+            return plainly(self, *args, **kwargs)
         made = _OF_VECTORS[name](*args, **kwargs)
-        return made if method == "logpdf" else np.exp(made)
+        return made if method.startswith("log") else np.exp(made)
 
     return answered
 
@@ -169,7 +233,11 @@ def answers() -> dict[type, dict[str, Any]]:
         kind = type(getattr(stats, name))
         methods = ("logpmf", "pmf") if density.is_count else ("logpdf", "pdf")
         found[kind] = {method: _answering(name, method, getattr(kind, method)) for method in methods}
-    for name in _OF_VECTORS:
+    for name in (name for name in _OF_VECTORS if hasattr(stats, name)):
         kind = type(getattr(stats, name))
-        found[kind] = {method: _of_vectors(name, method, getattr(kind, method)) for method in ("logpdf", "pdf")}
+        methods = [method for method in ("logpdf", "pdf", "logpmf", "pmf") if hasattr(kind, method)]
+        found[kind] = {method: _of_vectors(name, method, getattr(kind, method)) for method in methods}
+        found[kind]["__call__"] = _freezing(name, kind.__call__)
+    normal = type(stats.multivariate_normal)
+    found[normal]["entropy"] = _of_vectors("entropy of multivariate_normal", "log", normal.entropy)
     return found

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,13 @@ from payback.errors import MutationError, PaybackError, UnsupportedError
 from payback.trace.array import plain
 from payback.trace.assignment.buffer import any_traced
 from payback.trace.dispatch import here
-from payback.trace.numpy.arguments import known
+from payback.trace.numpy.arguments import array_of, known
 from payback.trace.plain_arrays import now
+from payback.trace.scipy.bodies import original
 
 
 def _array(x: Any) -> Any:
-    return now(np.asarray(x) if isinstance(x, (list, tuple)) else x)
+    return array_of(x) if isinstance(x, (list, tuple)) else now(x)
 
 
 def _base(of_counts: bool) -> Any:
@@ -114,7 +116,7 @@ def _density(call: _Call, x: Any) -> Any:
     made = formula(at) if formula is not None else np.log(other(at)) if log else np.exp(other(at))
     if not call.of_counts:
         made = made - np.log(call.scale) if log else made / call.scale
-    return call.checked(made, (~there, -np.inf if log else 0.0), (np.isnan(z), np.nan))
+    return call.checked(made, (np.logical_not(there), -np.inf if log else 0.0), (np.isnan(z), np.nan))
 
 
 def _probability(call: _Call, x: Any) -> Any:
@@ -155,7 +157,7 @@ def _quantile(call: _Call, q: Any) -> Any:
     low, high = call.support()
     ends = (high, low) if upper else (low, high)
     made = np.where(q == 0, ends[0], np.where(q == 1, ends[1], made)) * call.scale + call.loc
-    return call.checked(made, (~((q >= 0) & (q <= 1)), np.nan))
+    return call.checked(made, (np.logical_not((q >= 0) & (q <= 1)), np.nan))
 
 
 def _moment(call: _Call) -> Any:
@@ -191,41 +193,36 @@ _OF_COUNTS = dict.fromkeys(("pmf", "logpmf"), _density) | _METHODS
 _NONE: dict[str, Any] = {}
 
 
-def _answering(
-    method: str, answer: Callable[..., Any], of_counts: bool, original: Callable[..., Any], own: dict[type, Any]
-) -> Any:
+def _answering(method: str, answer: Callable[..., Any], f: FunctionType, own: dict[type, dict[str, Any]]) -> Any:
     takes_place = answer is not _moment and answer is not _entropy
+    plainly = original(f)
+    of_counts = _base(True)
 
-    @functools.wraps(original)
+    @functools.wraps(f)
     def answered(self: Any, *args: Any, **kwargs: Any) -> Any:
         if not any_traced((args, kwargs)):
-            return original(self, *args, **kwargs)
+            return plainly(self, *args, **kwargs)
         for kind in type(self).__mro__:
             if (better := own.get(kind, _NONE).get(method)) is not None:
                 return better(self, *args, **kwargs)
         place, args = (args[:1], args[1:]) if takes_place else ((), args)
-        return answer(_Call(self, method, of_counts, args, kwargs), *place)
+        return answer(_Call(self, method, isinstance(self, of_counts), args, kwargs), *place)
 
     return answered
 
 
-def answers(own: dict[type, dict[str, Any]]) -> dict[type, dict[str, Any]]:
-    """The classes of SciPy's distributions, and what stands for their methods; `own`: better answers of some classes.
+def answers(own: dict[type, dict[str, Any]]) -> dict[FunctionType, Any]:
+    """The methods of SciPy's distributions, and what stands for them; `own`: better answers of some classes.
 
-    Where a class has inherited the method, the one of the class that it is derived from asks for the better answer: two
-    classes are changed in each trace instead of twenty.
+    Where a class has inherited the method, the one of the class that it is derived from asks for the better answer.
     """
-    found = {
-        (kind := _base(of_counts)): {
-            method: _answering(method, answer, of_counts, getattr(kind, method), own)
-            for method, answer in methods.items()
-        }
-        for of_counts, methods in ((False, _OF_NUMBERS), (True, _OF_COUNTS))
-    }
+    found: dict[FunctionType, Any] = {}
+    for of_counts, methods in ((False, _OF_NUMBERS), (True, _OF_COUNTS)):
+        for method, answer in methods.items():
+            f = getattr(_base(of_counts), method)
+            found[f] = _answering(method, answer, f, own)
     for kind, methods in own.items():
-        base = next((base for base in kind.__mro__ if base in found), None)
-        if rest := {m: f for m, f in methods.items() if base is None or getattr(kind, m) is not getattr(base, m)}:
-            found[kind] = rest
+        found |= {f: answer for method, answer in methods.items() if (f := getattr(kind, method)) not in found}
     return found
 
 

@@ -92,6 +92,37 @@ def _dblquad(original: Function, func: Function, a: Any, b: Any, gfun: Any, hfun
     return _quad(quad, inner, a, b, **options)
 
 
+def _tplquad(original: Function, func: Function, a: Any, b: Any, gfun: Any, hfun: Any, qfun: Any, rfun: Any,
+             args: Any = (), **options: Any) -> Any:  # fmt: skip
+    def ends(low: Any, high: Any) -> Any:
+        return lambda *at: tuple(end(*at) if callable(end) else end for end in (low, high))
+
+    ranges = [lambda y, x: ends(qfun, rfun)(x, y), ends(gfun, hfun), (a, b)]
+    return _nquad(original, lambda z, y, x: func(z, y, x, *args), ranges, (), options or None)
+
+
+def _nquad(original: Function, func: Function, ranges: Any, args: Any = None, opts: Any = None,
+           full_output: bool = False) -> Any:  # fmt: skip
+    """Of integrals the integral; the first variable is the innermost one."""
+    quad = vars(sys.modules["scipy.integrate"])["quad"]
+    ranges, args = list(ranges), tuple(args) if isinstance(args, (tuple, list)) else () if args is None else (args,)
+    options = [opts or {}] * len(ranges) if not isinstance(opts, (tuple, list)) else list(opts)
+    if full_output:
+        raise UnsupportedError("scipy.integrate.nquad of traced values with full_output=True", where=here(),
+                               fix="leave full_output= away")  # fmt: skip
+
+    def along(k: int, outer: tuple[Any, ...]) -> Any:
+        ends = ranges[k](*outer, *args) if callable(ranges[k]) else ranges[k]
+        how = options[k](*outer, *args) if callable(options[k]) else options[k]
+
+        def inside(x: Any) -> Any:
+            return along(k - 1, (x, *outer))[0] if k else func(x, *outer, *args)
+
+        return _quad(quad, inside, *ends, **how)
+
+    return along(len(ranges) - 1, ())
+
+
 def _fixed_quad(original: Function, func: Function, a: Any, b: Any, args: Any = (), n: int = 5) -> Any:
     """Gauss's rule, written out: what the function makes of the places is traced as it is."""
     if np.any(np.isinf([plain(x) for x in (now(a), now(b)) if known(x)])):
@@ -117,4 +148,5 @@ def romb(y: Any, dx: Any = 1.0, axis: int = -1, show: bool = False) -> Any:
 
 
 FUNCTIONS: dict[str, Any] = {"romb": romb}
-CALLERS: dict[str, Function] = {"quad": _quad, "quad_vec": _quad_vec, "dblquad": _dblquad, "fixed_quad": _fixed_quad}
+CALLERS: dict[str, Function] = {"quad": _quad, "quad_vec": _quad_vec, "dblquad": _dblquad,
+                                "tplquad": _tplquad, "nquad": _nquad, "fixed_quad": _fixed_quad}  # fmt: skip

@@ -163,11 +163,96 @@ def laplace(input: Any, output: Any = None, mode: str = "reflect", cval: float =
     return sum(_along(x, [1.0, -2.0, 1.0], axis, mode, cval, 0) for axis in range(x.ndim))
 
 
+def gaussian_laplace(input: Any, sigma: Any, output: Any = None, mode: Any = "reflect", cval: float = 0.0,
+                     **options: Any) -> Any:  # fmt: skip
+    return sum(_of_gaussian(input, sigma, 2, output, mode, cval, options))
+
+
+def gaussian_gradient_magnitude(input: Any, sigma: Any, output: Any = None, mode: Any = "reflect", cval: float = 0.0,
+                                **options: Any) -> Any:  # fmt: skip
+    return np.sqrt(sum(part**2 for part in _of_gaussian(input, sigma, 1, output, mode, cval, options)))
+
+
+def _of_gaussian(x: Any, sigma: Any, order: int, output: Any, mode: Any, cval: Any, options: Any) -> list[Any]:
+    x = array_of(x)
+    return [gaussian_filter(x, sigma, [order * (k == axis) for k in range(x.ndim)], output, mode, cval, **options)
+            for axis in range(x.ndim)]  # fmt: skip
+
+
+def _windows(name: str, x: Any, size: Any, given: dict[str, Any], mode: Any, cval: Any, output: Any) -> Any:
+    """What lies around each entry, along a last axis."""
+    for option, value in given.items():
+        if value is not None and not (option == "origin" and value == 0):
+            raise UnsupportedError(f"scipy.ndimage.{name} of traced values with {option}=", where=here(),
+                                   fix="give size= alone")  # fmt: skip
+    x = _input(name, x, output, mode)
+    sizes = [int(one) for one in _each(size, range(x.ndim))]
+    widths = [(one // 2, one - 1 - one // 2) for one in sizes]
+    options = {"constant_values": cval} if _MODES[mode] == "constant" else {}
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(x, widths, _MODES[mode], **options), sizes)  # type: ignore[call-overload]
+    return np.reshape(windows, (*x.shape, -1))
+
+
+def _of_windows(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    def of(input: Any, size: Any = None, footprint: Any = None, output: Any = None, mode: str = "reflect",
+           cval: float = 0.0, origin: Any = 0, **options: Any) -> Any:  # fmt: skip
+        given = {"footprint": footprint, "origin": origin, **options}
+        return function(_windows(name, input, size, given, mode, cval, output))
+
+    return of
+
+
+def _ranked(name: str, which: Callable[[Any, int], int]) -> Callable[..., Any]:
+    def of(input: Any, rank: Any, size: Any = None, footprint: Any = None, output: Any = None, mode: str = "reflect",
+           cval: float = 0.0, origin: Any = 0, **options: Any) -> Any:  # fmt: skip
+        given = {"footprint": footprint, "origin": origin, **options}
+        windows = _windows(name, input, size, given, mode, cval, output)
+        return np.sort(windows, axis=-1)[..., which(rank, windows.shape[-1])]
+
+    return of
+
+
+def _percentile(percentile: Any, n: int) -> int:
+    """As SciPy, which rounds down."""
+    percentile = percentile + 100.0 if percentile < 0 else percentile
+    return n - 1 if percentile == 100.0 else int(float(n) * percentile / 100.0)
+
+
+def _grey(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    def of(input: Any, size: Any = None, footprint: Any = None, structure: Any = None, output: Any = None,
+           mode: str = "reflect", cval: float = 0.0, origin: Any = 0, **options: Any) -> Any:  # fmt: skip
+        given = {"footprint": footprint, "structure": structure, "origin": origin, **options}
+        if name == "grey_dilation":  # its neighborhood is mirrored
+            x = np.flip(array_of(input))
+            return np.flip(function(_windows(name, x, size, given, mode, cval, output)))
+        return function(_windows(name, input, size, given, mode, cval, output))
+
+    return of
+
+
+def center_of_mass(input: Any, labels: Any = None, index: Any = None) -> Any:
+    if labels is not None or index is not None:
+        raise UnsupportedError("scipy.ndimage.center_of_mass of traced values with labels", where=here(),
+                               fix="multiply by a mask for each label")  # fmt: skip
+    x = array_of(input)
+    return tuple(np.sum(x * place) / np.sum(x) for place in np.indices(x.shape, sparse=True))
+
+
 _FILTERS = (
+    gaussian_laplace, gaussian_gradient_magnitude, center_of_mass,
     correlate1d, convolve1d, correlate, convolve, gaussian_filter1d, gaussian_filter, uniform_filter1d, uniform_filter,
     laplace,
 )  # fmt: skip
 FUNCTIONS: dict[str, dict[str, Any]] = {
     "scipy.ndimage": {f.__name__: f for f in _FILTERS}
     | {"sobel": _edges("sobel", [1.0, 2.0, 1.0]), "prewitt": _edges("prewitt", [1.0, 1.0, 1.0])}
+    | {
+        "maximum_filter": _of_windows("maximum_filter", lambda x: np.max(x, -1)),
+        "minimum_filter": _of_windows("minimum_filter", lambda x: np.min(x, -1)),
+        "median_filter": _of_windows("median_filter", lambda x: np.sort(x, -1)[..., x.shape[-1] // 2]),
+        "rank_filter": _ranked("rank_filter", lambda rank, n: int(rank)),
+        "percentile_filter": _ranked("percentile_filter", _percentile),
+        "grey_erosion": _grey("grey_erosion", lambda x: np.min(x, -1)),
+        "grey_dilation": _grey("grey_dilation", lambda x: np.max(x, -1)),
+    }
 }

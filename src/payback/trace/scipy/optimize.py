@@ -8,6 +8,7 @@ solves is then traced at the solution: a zero, a fixed point, or where the gradi
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,7 @@ from payback.trace.array import Traced, plain
 from payback.trace.assignment.buffer import any_traced
 from payback.trace.dispatch import emit, here
 from payback.trace.numpy.arguments import as_node, known
+from payback.trace.numpy.order import in_pieces
 from payback.trace.operators import where_of_caller
 from payback.trace.plain_arrays import now
 from payback.trace.scipy.callbacks import FLOAT, Callback, Lost, body_of, in_shape, plain_function, results
@@ -57,7 +59,7 @@ def _row(body: Any, starts: list[Any], captured: list[Any], solver: Function) ->
     return Traced(apply(TABLE["solution"], [*given, *captured], where, {"body": body, "solver": solver}))
 
 
-def _compiled(equations: Function, starts: list[Any], solver: Function) -> Any:
+def at_each_run(equations: Function, starts: list[Any], solver: Function) -> Any:
     """A solution without numbers: found at each run by `solver(g, *starts)`, with g of plain numbers."""
     starts = [doubles(now(x)) for x in starts]
     shape = starts[0].shape
@@ -80,7 +82,7 @@ def _bracketing(original: Function, f: Function, a: Any, b: Any, args: Any = (),
     if not called.known or not known(now(a), now(b)):
         if told:
             raise _told(name)
-        return _compiled(called.at, [a, b], lambda g, a, b: original(lambda x: float(g(x)), a, b, **options))
+        return at_each_run(called.at, [a, b], lambda g, a, b: original(lambda x: float(g(x)), a, b, **options))
     x, run = original(called, _plain(a), _plain(b), full_output=True, **options)
     if called.traced:
         x = _solution(called, _plain(a), x)
@@ -97,7 +99,7 @@ def _newton(original: Function, func: Function, x0: Any, fprime: Any = None, arg
     if not called.known or not known(now(x0)):
         if told or slope is not None:
             raise _told("newton with fprime")
-        return _compiled(called.at, [x0], lambda g, x0: original(g, x0, None, (), *more, **options))
+        return at_each_run(called.at, [x0], lambda g, x0: original(g, x0, None, (), *more, **options))
     found = original(called, _plain(x0), slope, (), *more, full_output=told, **options)
     if not called.traced:
         return found
@@ -163,7 +165,7 @@ def _fsolve(original: Function, func: Function, x0: Any, args: Any = (), fprime:
         if full_output or slope is not None:
             raise _told("fsolve with fprime or full_output")
         start = np.reshape(doubles(now(x0)), (-1,))
-        return _compiled(called.at, [start], lambda g, x0: original(g, x0, **options))
+        return at_each_run(called.at, [start], lambda g, x0: original(g, x0, **options))
     found = original(called, _plain(x0), (), slope, full_output, **options)
     if not called.traced:
         return found
@@ -181,7 +183,7 @@ def _fixed_point(original: Function, func: Function, x0: Any, args: Any = (), *m
         return x - in_shape(called.at(x), np.shape(x))
 
     if not called.known or not known(now(x0)):
-        return _compiled(difference, [x0], lambda g, x0: original(lambda x: x - g(x), x0, (), *more, **options))
+        return at_each_run(difference, [x0], lambda g, x0: original(lambda x: x - g(x), x0, (), *more, **options))
     found = original(called, _plain(x0), (), *more, **options)
     return _solution(called, _plain(x0), found, difference) if called.traced else found
 
@@ -321,6 +323,29 @@ def _curve_fit(original: Function, f: Function, xdata: Any, ydata: Any, p0: Any 
     return (popt, Lost("curve_fit's pcov"), *found[2:])
 
 
+# functions of numbers -------------------------------------------------------------------------------------------
+
+
+def rosen(x: Any) -> Any:
+    x = doubles(now(x))
+    return np.sum(100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2, axis=0)
+
+
+def rosen_der(x: Any) -> Any:
+    x = doubles(now(x))
+    off = x[1:] - x[:-1] ** 2
+    below, above = -400 * off * x[:-1] - 2 * (1 - x[:-1]), 200 * off
+    return np.concatenate([below, above[-1:] * 0]) + np.concatenate([above[:1] * 0, above])
+
+
+def linear_sum_assignment(cost_matrix: Any, maximize: bool = False) -> Any:
+    """Which entries are taken is constant in pieces."""
+    return vars(sys.modules["scipy.optimize"])["linear_sum_assignment"](
+        np.asarray(in_pieces(doubles(cost_matrix))), maximize
+    )
+
+
+FUNCTIONS: dict[str, Function] = {f.__name__: f for f in (rosen, rosen_der, linear_sum_assignment)}
 CALLERS: dict[str, dict[str, Function]] = {
     "scipy.optimize": {
         **dict.fromkeys(("brentq", "brenth", "bisect", "ridder", "toms748"), _bracketing),

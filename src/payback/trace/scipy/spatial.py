@@ -6,6 +6,7 @@ Where two points fall on each other a length has the subgradient 0, as the norm 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 from payback.errors import UnsupportedError
 from payback.trace.dispatch import here
 from payback.trace.numpy.products import array_of
+from payback.trace.scipy.curves import doubles
 
 
 def _cosine(u: Any, v: Any) -> Any:
@@ -98,6 +100,20 @@ def squareform(X: Any, force: str = "no", checks: bool = True) -> Any:
     return np.concatenate([np.zeros(1, x.dtype), x])[places]
 
 
+def jensenshannon(p: Any, q: Any, base: Any = None, *, axis: int = 0, keepdims: bool = False) -> Any:
+    special = sys.modules["scipy.special"]
+    p, q = (doubles(x) / np.sum(x, axis, keepdims=True) for x in (p, q))
+    middle = (p + q) / 2.0
+    both = special.rel_entr(p, middle) + special.rel_entr(q, middle)
+    made = np.sum(both, axis, keepdims=keepdims)
+    return np.sqrt((made if base is None else made / np.log(base)) / 2.0)
+
+
+def distance_matrix(x: Any, y: Any, p: float = 2.0, threshold: int = 1000000) -> Any:
+    x, y = _points(x), _points(y)
+    return cdist(x, y) if p == 2 else cdist(x, y, "chebyshev") if p == np.inf else cdist(x, y, "minkowski", p=p)
+
+
 def _of_two(metric: str) -> Callable[..., Any]:
     def distance(u: Any, v: Any, *args: Any, **options: Any) -> Any:
         return METRICS[metric](array_of(u), array_of(v), *args, **options)
@@ -106,6 +122,7 @@ def _of_two(metric: str) -> Callable[..., Any]:
 
 
 FUNCTIONS: dict[str, dict[str, Any]] = {
-    "scipy.spatial.distance": {"cdist": cdist, "pdist": pdist, "squareform": squareform}
-    | {metric: _of_two(metric) for metric in METRICS}
+    "scipy.spatial.distance": {"cdist": cdist, "pdist": pdist, "squareform": squareform, "jensenshannon": jensenshannon}
+    | {metric: _of_two(metric) for metric in METRICS},
+    "scipy.spatial": {"distance_matrix": distance_matrix},
 }

@@ -10,12 +10,15 @@ import functools
 import math
 import sys
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 import numpy as np
 
 from payback.trace.assignment.buffer import any_traced
+from payback.trace.numpy.arguments import array_of
 from payback.trace.plain_arrays import now
+from payback.trace.scipy.bodies import original
 
 _LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
 
@@ -42,17 +45,19 @@ def _quantile(name: str) -> Callable[..., Any]:
     return lambda q, loc, scale: loc + scale * sign * sys.modules["scipy.special"].ndtri(q)
 
 
-def _answering(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
+def _answering(name: str, f: FunctionType) -> Callable[..., Any]:
     function = _OF_NORM.get(name)
 
-    @functools.wraps(original)
+    plainly = original(f)
+
+    @functools.wraps(f)
     def answered(self: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
         if not any_traced((x, args, kwargs)):
-            return original(self, x, *args, **kwargs)
+            return plainly(self, x, *args, **kwargs)
         names = dict(zip(("loc", "scale"), args, strict=False)) | kwargs
         if len(args) > 2 or len(names) != len(args) + len(kwargs) or not names.keys() <= {"loc", "scale"}:
-            return original(self, x, *args, **kwargs)  # which says what is wrong
-        x, loc, scale = (now(np.asarray(part) if isinstance(part, (list, tuple)) else part)
+            return plainly(self, x, *args, **kwargs)  # which says what is wrong
+        x, loc, scale = (array_of(part) if isinstance(part, (list, tuple)) else now(part)
                          for part in (x, names.get("loc", 0.0), names.get("scale", 1.0)))  # fmt: skip
         good = np.where(scale > 0, scale, np.nan)  # as SciPy, which answers NaN
         return _quantile(name)(x, loc, good) if function is None else function((x - loc) / good, good)

@@ -1,12 +1,14 @@
-"""`type(x)`, `hasattr(x, name)` of a traced value: those of the plain value, so that the usual branch is taken.
+"""`type(x)`, `hasattr(x, name)`, `float(x)` of a traced value: what they are of the plain value.
 
-Nothing of `x` is asked when a program says `type(x) is np.ndarray`, and what `hasattr` finds on it is payback's.  So
-the modules of the user's whose functions name one of the two get names of their own while functions are traced:
-they answer for traced values, and are `type` and `hasattr` in all else.  So is `memoryview`, which C code answers.
+Nothing of `x` is asked when a program says `type(x) is np.ndarray`, what `hasattr` finds on it is payback's, and what
+`float` makes of it has no history.  So the modules of the user's whose functions name one of them get names of their
+own while functions are traced: they answer for traced values, and are `type`, `hasattr` and `float` in all else.  So
+is `memoryview`, which C code answers.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from types import CodeType, FunctionType
 from typing import Any
@@ -14,7 +16,12 @@ from typing import Any
 import numpy as np
 
 from payback.trace.array import Traced
-from payback.trace.assignment.buffer import Buffer, memory_view
+from payback.trace.assignment.buffer import Buffer, any_traced, memory_view
+from payback.trace.complex.numbers import Complex
+from payback.trace.refusals.free import free
+from payback.trace.scalars.floats import Float
+from payback.trace.shim.python_cmath import complex_number
+from payback.trace.shim.python_extremes import MAX, MIN
 from payback.trace.shim.wrappers import TRACING
 from payback.trace.text.texts import Text
 
@@ -27,13 +34,15 @@ class _Asked(type):
             return type(*args, **kwargs)
         x = args[0]
         made = type(x)
-        if issubclass(made, Traced) and TRACING.get():
-            return x.__class__
+        if (issubclass(made, Traced) or made is Complex) and TRACING.get():
+            made = x.__class__
         if made is Buffer:
             return np.ndarray
         if made is Text:
             return str
-        return cls if made is type else made
+        if made is float or made is complex:  # `type(x) is float` is asked where the name stands for another
+            return sys._getframe(1).f_globals.get(made.__name__, made)
+        return cls if made in (type, _Floating, _Complexing, _Viewing) else made
 
     def __instancecheck__(cls, x: Any) -> bool:
         return isinstance(x, type) if cls is KIND else type.__instancecheck__(cls, x)
@@ -49,6 +58,67 @@ class _Asked(type):
 
 
 KIND: Any = _Asked("type", (type,), {})
+
+
+class _Floating(type):
+    """Of what stands for `float`: a traced number is that number as Python has it, with its derivative."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        if cls is not FLOATING:  # a class that was derived from it
+            return type.__call__(cls, *args, **kwargs)
+        if len(args) == 1 and not kwargs and TRACING.get():
+            x = args[0].now() if type(args[0]) is Buffer else args[0]
+            kind = type(x)
+            if kind is Float:
+                return x
+            if issubclass(kind, Traced) and x.dtype.kind == "f" and (x.node.value is None or not free(x)):
+                if x.size != 1:
+                    raise TypeError("only length-1 arrays can be converted to Python scalars")
+                return x.item()
+        return float(*args, **kwargs)
+
+    def __instancecheck__(cls, x: Any) -> bool:
+        return isinstance(x, float) if cls is FLOATING else type.__instancecheck__(cls, x)
+
+    def __subclasscheck__(cls, other: type) -> bool:
+        return issubclass(other, float) if cls is FLOATING else type.__subclasscheck__(cls, other)
+
+    def __eq__(cls, other: object) -> bool:
+        return cls is other or (cls is FLOATING and other is float)
+
+    def __hash__(cls) -> int:
+        return hash(float) if cls is FLOATING else type.__hash__(cls)
+
+
+FLOATING: Any = _Floating("float", (float,), {"dtype": np.dtype(float)})  # NumPy takes it for its dtype
+
+
+class _Complexing(type):
+    """Of what stands for `complex`: traced parts are those of a traced number."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        if cls is not COMPLEX:
+            return type.__call__(cls, *args, **kwargs)
+        given = [*args, *kwargs.values()]
+        if TRACING.get() and len(args) <= 2 and kwargs.keys() <= {"real", "imag"} and any_traced(given):
+            parts = dict(zip(("real", "imag"), args, strict=False)) | kwargs
+            return complex_number(parts.get("real", 0.0), parts.get("imag", 0.0))
+        return complex(*args, **kwargs)
+
+    def __instancecheck__(cls, x: Any) -> bool:
+        return isinstance(x, complex) if cls is COMPLEX else type.__instancecheck__(cls, x)
+
+    def __subclasscheck__(cls, other: type) -> bool:
+        return issubclass(other, complex) if cls is COMPLEX else type.__subclasscheck__(cls, other)
+
+    def __eq__(cls, other: object) -> bool:
+        return cls is other or (cls is COMPLEX and other is complex)
+
+    def __hash__(cls) -> int:
+        return hash(complex) if cls is COMPLEX else type.__hash__(cls)
+
+
+COMPLEX: Any = _Complexing("complex", (complex,), {"dtype": np.dtype(complex)})
 
 
 class _Viewing(type):
@@ -82,11 +152,19 @@ def has(x: Any, name: str, /) -> bool:
 
 
 has.__name__ = has.__qualname__ = "hasattr"
-_QUESTIONS: dict[str, Any] = {"type": KIND, "hasattr": has, "memoryview": VIEWING}
+_QUESTIONS: dict[str, Any] = {
+    "type": KIND,
+    "hasattr": has,
+    "memoryview": VIEWING,
+    "float": FLOATING,
+    "complex": COMPLEX,
+    "max": MAX,
+    "min": MIN,
+}
 
 
 def asks(things: Iterable[Any]) -> bool:
-    """Whether one of these functions, or a method of one of these classes, names one of the three."""
+    """Whether one of these functions, or a method of one of these classes, names one of these."""
     for thing in things:
         if isinstance(thing, FunctionType):
             if _names(thing.__code__):
@@ -98,10 +176,19 @@ def asks(things: Iterable[Any]) -> bool:
     return False
 
 
+_known: dict[int, tuple[CodeType, bool]] = {}  # codes, and whether they name one of these
+_MOST_CODES = 4000  # code that is made while a program runs is not kept for ever
+
+
 def _names(code: CodeType) -> bool:
-    return not _QUESTIONS.keys().isdisjoint(code.co_names) or any(
-        isinstance(part, CodeType) and _names(part) for part in code.co_consts
-    )
+    known = _known.get(id(code))
+    if known is None:
+        if len(_known) >= _MOST_CODES:
+            _known.clear()
+        named = not _QUESTIONS.keys().isdisjoint(code.co_names)
+        inside = named or any(isinstance(part, CodeType) and _names(part) for part in code.co_consts)
+        known = _known[id(code)] = code, inside
+    return known[1]
 
 
 class Asking:

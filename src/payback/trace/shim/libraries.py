@@ -19,19 +19,20 @@ from payback.trace.numpy import series as numpy_series
 from payback.trace.numpy import strides as numpy_strides
 from payback.trace.numpy.creation import LINALG
 from payback.trace.scipy import cosines as scipy_cosines
-from payback.trace.scipy import distributions, samples, sparse_solves
+from payback.trace.scipy import distributions, relations, samples, sparse_solves, spectra
 from payback.trace.scipy import filters as scipy_filters
 from payback.trace.scipy import integrate as scipy_integrate
 from payback.trace.scipy import interpolate as scipy_interpolate
 from payback.trace.scipy import ivp as scipy_ivp
-from payback.trace.scipy import linalg as scipy_linalg
+from payback.trace.scipy import matrices as scipy_matrices
 from payback.trace.scipy import ndimage as scipy_ndimage
 from payback.trace.scipy import optimize as scipy_optimize
 from payback.trace.scipy import resampling as scipy_resampling
+from payback.trace.scipy import rotations as scipy_rotations
 from payback.trace.scipy import signal as scipy_signal
 from payback.trace.scipy import spatial as scipy_spatial
 from payback.trace.scipy import special as scipy_special
-from payback.trace.shim import python_statistics
+from payback.trace.shim import python_cmath, python_statistics
 from payback.trace.shim.wrappers import caller_wrapper, class_wrapper, library_wrapper
 from payback.trace.tree import tree_map
 
@@ -70,11 +71,12 @@ def _looked_at(name: str) -> Callable[..., Any]:
 LIBRARIES: dict[str, dict[str, Callable[..., Any]]] = {
     "numpy.linalg": LINALG,
     "numpy.testing": {name: _looked_at(name) for name in _TESTS},
-    "scipy.linalg": scipy_linalg.FUNCTIONS,
+    "scipy.linalg": scipy_matrices.FUNCTIONS,
     "scipy.sparse.linalg": sparse_solves.FUNCTIONS,
     "scipy.special": scipy_special.FUNCTIONS,
     "scipy.stats": {},  # see below; its distributions: `methods.py`
     "statistics": python_statistics.FUNCTIONS,
+    "cmath": python_cmath.FUNCTIONS,
     **fourier.FUNCTIONS,
     **numpy_series.FUNCTIONS,
     **distributions.FUNCTIONS,
@@ -82,6 +84,7 @@ LIBRARIES: dict[str, dict[str, Callable[..., Any]]] = {
     **scipy_ndimage.FUNCTIONS,
     **scipy_signal.FUNCTIONS,
     **scipy_spatial.FUNCTIONS,
+    **scipy_rotations.FUNCTIONS,
     **{name: {} for name in TRUSTING},
 }
 # of those that call functions of the user's, or are to know arrays that may come to be traced: given the original first
@@ -94,8 +97,9 @@ for _name, _answers in numpy_families.FUNCTIONS.items():
     LIBRARIES[_name] = _answers | LIBRARIES.get(_name, {})
 LIBRARIES["scipy.fft"] |= scipy_cosines.FUNCTIONS
 LIBRARIES["scipy.ndimage"] |= scipy_resampling.FUNCTIONS
-LIBRARIES["scipy.signal"] |= scipy_filters.FUNCTIONS | samples.FUNCTIONS["scipy.signal"]
-LIBRARIES["scipy.stats"] |= samples.FUNCTIONS["scipy.stats"]
+LIBRARIES["scipy.signal"] |= scipy_filters.FUNCTIONS | samples.FUNCTIONS["scipy.signal"] | spectra.FUNCTIONS
+LIBRARIES["scipy.stats"] |= samples.FUNCTIONS["scipy.stats"] | relations.FUNCTIONS
+LIBRARIES["scipy.optimize"] = scipy_optimize.FUNCTIONS
 LIBRARIES["scipy.integrate"] |= scipy_integrate.FUNCTIONS
 LIBRARIES |= {name: LIBRARIES.get(name, {}) | callers for name, callers in CALLERS.items()}
 

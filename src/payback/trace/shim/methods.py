@@ -27,9 +27,10 @@ from payback.trace.numpy.creation import listed
 from payback.trace.proof.writers import for_writer, writes
 from payback.trace.scipy import curves as scipy_curves
 from payback.trace.scipy import densities as scipy_densities
-from payback.trace.scipy import distributions, sparse_solves
+from payback.trace.scipy import distributions, relations, rotations, sparse_solves
 from payback.trace.scipy import interpolate as scipy_interpolate
 from payback.trace.scipy import stats as scipy_stats
+from payback.trace.scipy.bodies import Bodies
 from payback.trace.shim.libraries import complete
 from payback.trace.shim.wrappers import TRACING, is_answered
 
@@ -69,8 +70,20 @@ def _of_curves() -> dict[Any, dict[str, Any]]:
 
 
 @functools.cache
-def _of_distributions() -> dict[Any, dict[str, Any]]:
-    return distributions.answers({scipy_stats.norm(): scipy_stats.answers()} | scipy_densities.answers())
+def _of_rotations() -> dict[Any, dict[str, Any]]:
+    kind = rotations.of_scipy()
+    return {kind: {method: _answering(getattr(kind, method), f) for method, f in rotations.METHODS.items()}}
+
+
+@functools.cache
+def _of_densities() -> dict[Any, dict[str, Any]]:
+    kind = vars(sys.modules["scipy.stats._kde"])["gaussian_kde"]
+    return {kind: {method: _answering(getattr(kind, method), f) for method, f in relations.METHODS.items()}}
+
+
+@functools.cache
+def _of_distributions() -> Bodies:
+    return Bodies(distributions.answers({scipy_stats.norm(): scipy_stats.answers()} | scipy_densities.answers()))
 
 
 def _of_lists(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -117,6 +130,7 @@ class Methods:
     def __init__(self) -> None:
         self.there = False
         self.factors: Any = None  # their class, where its methods are replaced
+        self.distributions: Bodies | None = None
         self.classes: dict[str, list[_Replaced]] = {}  # SciPy's, by its parts
 
     def put(self) -> None:
@@ -126,8 +140,13 @@ class Methods:
             _set(np.ufunc, _UFUNC_ANSWERS)
 
     def put_of_scipy(self) -> None:
-        if scipy_stats.norm() is not None:
-            self.of_classes("stats", _of_distributions)
+        if scipy_stats.norm() is not None and self.distributions is None:
+            self.distributions = _of_distributions()
+            self.distributions.put()
+        if complete("scipy.stats") is not None:
+            self.of_classes("stats", _of_densities)
+        if complete("scipy.spatial.transform") is not None:
+            self.of_classes("rotations", _of_rotations)
         if complete("scipy.interpolate") is not None:
             self.of_classes("interpolate", _of_curves)
         kind = sparse_solves.superlu()
@@ -152,6 +171,9 @@ class Methods:
         if self.factors is not None:
             kind, self.factors = self.factors, None
             _set(kind, sparse_solves.answers()[1])
+        if self.distributions is not None:
+            self.distributions.take_away()
+            self.distributions = None
         for replaced in self.classes.values():
             for kind, methods in replaced:
                 for name, method in methods:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import operator
-from types import FunctionType
+import sys
+from types import FunctionType, ModuleType
 from typing import Any
+
+import numpy as np
 
 from payback.trace.shim.wrappers import NOT_USERS
 
@@ -39,3 +43,16 @@ def attributes(thing: Any) -> dict[str, Any] | None:
     except AttributeError:
         return None
     return space if type(space) is dict else None
+
+
+def registered(space: dict[str, Any]) -> bool:
+    """Whether a namespace is that of a module in sys.modules."""
+    module = sys.modules.get(space.get("__name__", ""))
+    return module is not None and module.__dict__ is space
+
+
+@functools.cache
+def bare_numpy() -> ModuleType:
+    bare = ModuleType("numpy")
+    bare.__dict__.update(np.__dict__)
+    return bare

@@ -16,7 +16,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import CellType, FrameType, FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -25,9 +25,9 @@ from payback.errors import PaybackError, no_function, witness
 from payback.ir.forks import whole_in_children
 from payback.ir.loops import counts
 from payback.ops.append import lasting
-from payback.trace.array import NODE_TYPES, Traced
+from payback.trace.array import Traced
 from payback.trace.assignment import outside
-from payback.trace.assignment.buffer import Buffer, any_traced
+from payback.trace.assignment.buffer import Buffer
 from payback.trace.assignment.outside import refused
 from payback.trace.assignment.selected import Selected
 from payback.trace.numpy import calculus as numpy_calculus  # noqa: F401
@@ -45,63 +45,38 @@ from payback.trace.numpy import shapes as numpy_shapes  # noqa: F401
 from payback.trace.numpy import statistics as numpy_statistics  # noqa: F401
 from payback.trace.numpy import ufuncs as numpy_ufuncs  # noqa: F401
 from payback.trace.numpy import where as numpy_where  # noqa: F401
-from payback.trace.numpy.concatenators import CONCATENATOR, enumerated, joined
 from payback.trace.numpy.creation import ANSWERS
 from payback.trace.numpy.mathematics import MATHEMATICS
 from payback.trace.numpy.saving import LOADING
-from payback.trace.numpy.vectorize import vectorized
 from payback.trace.plain_arrays import now
-from payback.trace.refusals.handled import BOUNDARIES, Witness, errors_raised
+from payback.trace.refusals.handled import BOUNDARIES, Witness
 from payback.trace.refusals.meaning import meant
 from payback.trace.scalars.floats import Float
-from payback.trace.scalars.number import NUMBERS
 from payback.trace.scipy import sparse_products  # noqa: F401
 from payback.trace.shim import questions  # noqa: F401
+from payback.trace.shim.holders import HOLDING, Places
 from payback.trace.shim.kinds import Asking, asks
 from payback.trace.shim.libraries import FORMULAS, LIBRARIES, TRUSTING, Watch, complete, numpy_of_formulas, wrapper_of
 from payback.trace.shim.methods import Methods, calls_methods
-from payback.trace.shim.pairs import Pair, attributes
+from payback.trace.shim.pairs import Pair, attributes, bare_numpy, registered
 from payback.trace.shim.shown import Shown
+from payback.trace.shim.specials import SPECIAL
 from payback.trace.shim.wrappers import (
     NOT_USERS,
     TRACING,
     creation_wrapper,
     mathematics_wrapper,
-    special_wrapper,
 )
-from payback.trace.tree import leaves, tree_map
+from payback.trace.tree import tree_map
 
 _CALL = "__call__"
+_FUNCTIONS = {BuiltinFunctionType, FunctionType}
 _NEVER = sys.stdlib_module_names - {"__main__"} | NOT_USERS | {"dateutil", "mpmath", "rich"}
 
 
 tracing = TRACING.get  # whether a function is being differentiated in this context
 
 
-def _vectorize_call(original: Callable[..., Any], self: Any, *args: Any, **kwargs: Any) -> Any:
-    return vectorized(self, *args, **kwargs) if any_traced((args, kwargs)) else original(self, *args, **kwargs)
-
-
-def _without_numbers() -> bool:
-    """Whether the function that is being traced was given shapes only."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code is not call.__code__:
-        frame = frame.f_back
-    given = leaves((frame.f_locals["args"], frame.f_locals["kwargs"])) if frame is not None else []
-    return any(type(x) in NUMBERS or (type(x) in NODE_TYPES and x.node.value is None) for x in given)
-
-
-def _errstate(original: Callable[..., Any], self: Any) -> Any:
-    return errors_raised(original, self, _without_numbers)
-
-
-# What dispatches nothing and is no function: the classes themselves stay, their methods ask.
-_SPECIAL = [
-    special_wrapper(np.vectorize, "__call__", _vectorize_call, always=True),
-    special_wrapper(CONCATENATOR, "__getitem__", joined, always=False),
-    special_wrapper(np.ndenumerate, "__init__", enumerated, always=True),
-    special_wrapper(np.errstate, "__enter__", _errstate, always=False),
-]
 _ANSWERS = ANSWERS | LOADING
 _OF_NUMPY = {name: getattr(np, name) for name in _ANSWERS}
 _OF_MATH = {name: f for name in MATHEMATICS if (f := getattr(math, name, None)) is not None}  # cbrt: Python 3.11
@@ -117,21 +92,13 @@ def _pair(originals: dict[str, Any]) -> Pair | None:
     return Pair(originals, {name: _WRAPPERS[id(f)] for name, f in originals.items()}) if originals else None
 
 
-@functools.cache
-def _bare_numpy() -> ModuleType:
-    bare = ModuleType("numpy")
-    bare.__dict__.update(np.__dict__)
-    return bare
-
-
 _NUMPY = Shown(np, _OF_NUMPY, _NUMPY_WRAPPERS)
 _MATH = Shown(math, _OF_MATH, _MATH_WRAPPERS)
 
 
-def _registered(space: dict[str, Any]) -> bool:
-    """Whether a namespace is that of a module in sys.modules."""
-    module = sys.modules.get(space.get("__name__", ""))
-    return module is not None and module.__dict__ is space
+def standing_for(f: Any) -> Any:
+    """What is called where f was given: a function that answers, with what it is to be given already."""
+    return Places(_WRAPPERS).of(f) if type(f) is functools.partial else _WRAPPERS.get(id(f), f)
 
 
 class _Installed:
@@ -147,6 +114,8 @@ class _Installed:
         # not a library's, are watched: how many names they had then, and what is to be replaced.
         self.known: dict[str, weakref.ref[ModuleType]] = {}
         self.watched: dict[str, tuple[weakref.ref[ModuleType], int, Pair | None]] = {}
+        self.holders: dict[str, Places] = {}  # modules, and what of theirs holds functions under no name
+        self.places: list[Places] = []  # where such functions have been replaced
         self.asking = Asking()
         self.ask: set[str] = set()  # modules whose functions name `type` or `hasattr`
         self.methods = Methods()
@@ -167,7 +136,7 @@ class _Installed:
             self.depth += 1
             try:
                 if self.depth == 1:
-                    for owner, name, _, wrapper in _SPECIAL:
+                    for owner, name, _, wrapper in SPECIAL:
                         setattr(owner, name, wrapper)
                     modules = sys.modules
                     last = next(reversed(modules))
@@ -207,7 +176,7 @@ class _Installed:
         self.shown.append(known)
         space = module.__dict__
         if name in TRUSTING and space.get("np") is np:
-            self.inside.append((space, Pair({"np": np}, {"np": _bare_numpy()})))
+            self.inside.append((space, Pair({"np": np}, {"np": bare_numpy()})))
         elif name in FORMULAS:
             names = {"np": numpy_of_formulas(), **known.wrappers}
             self.inside.append((space, Pair({"np": np, **known.originals}, names)))
@@ -246,6 +215,7 @@ class _Installed:
             for name in self.known.keys() - modules.keys():
                 del self.known[name]
                 self.watched.pop(name, None)
+                self.holders.pop(name, None)
             self.seen = state
         for name, (ref, count, pair) in list(self.watched.items()):
             module = ref()
@@ -257,6 +227,8 @@ class _Installed:
             if pair is not None:
                 self.spaces[id(space)] = space
                 self.put(space, pair)
+            if name in self.holders:
+                self.replaced(self.holders[name])
             if name in self.ask:
                 self.asking.put(space)
             if name in self.call:
@@ -265,11 +237,14 @@ class _Installed:
     def look_through(self, name: str, module: ModuleType) -> Pair | None:
         self.known[name] = weakref.ref(module)
         self.watched.pop(name, None)
+        self.holders.pop(name, None)
         if name.partition(".")[0] in _NEVER:
             return None
         space = module.__dict__
-        pair = _pair({key: value for key, value in list(space.items()) if id(value) in _WRAPPERS})
         installed = "site-packages" in (getattr(module, "__file__", None) or "")
+        pair = _pair({key: value for key, value in list(space.items()) if id(value) in _WRAPPERS})
+        if not installed and (places := Places(_WRAPPERS).of_space(space)):
+            self.holders[name] = places
         for of_such, is_such in ((self.ask, asks), (self.call, calls_methods)):
             (of_such.add if not installed and is_such(space.values()) else of_such.discard)(name)
         busy = getattr(getattr(module, "__spec__", None), "_initializing", False)
@@ -293,19 +268,24 @@ class _Installed:
         if not isinstance(f, FunctionType) or id(f) in seen or id(f) in _ORIGINALS:
             return
         seen.add(id(f))
-        space = f.__globals__
+        space, places = f.__globals__, Places(_WRAPPERS)
+        if f.__defaults__ or f.__kwdefaults__:
+            places.of(f)
         self.foreign(f, seen)
         if calls_methods([f]):
             self.methods.put()
+        if asks([f]):
+            self.asking.put(space)
         if id(space) not in self.spaces and space.get("__name__", "").partition(".")[0] not in NOT_USERS:
             names: Any = f.__code__.co_names
-            if not _registered(space):  # nothing has looked through it
+            if not registered(space):  # nothing has looked through it
                 names = list(space)
                 self.spaces[id(space)] = space
                 if asks([f, *space.values()]):
                     self.asking.put(space)
                 if calls_methods(space.values()):
                     self.methods.put()
+                places.of_space(space)
             held = {n: space[n] for n in names if id(space.get(n)) in _WRAPPERS}
             if held and (pair := _pair(held)) is not None:
                 self.put(space, pair)
@@ -320,8 +300,16 @@ class _Installed:
                 self.cells.append((cell, content))
             elif isinstance(content, (FunctionType, MethodType, functools.partial)):
                 self.function(content, seen)
+            elif type(content) in HOLDING:
+                places.look(cell, "cell_contents", True, content)
             else:
                 self.module(content)
+        self.replaced(places)
+
+    def replaced(self, places: Places) -> None:
+        if places:
+            places.put()
+            self.places.append(places)
 
     def foreign(self, f: FunctionType, seen: set[int]) -> None:
         """What f names that `modules` does not see: functions that sympy.lambdify makes, modules not in sys.modules."""
@@ -329,7 +317,7 @@ class _Installed:
         for name in f.__code__.co_names:
             other = space.get(name)
             if type(other) is FunctionType:
-                if (names := other.__globals__) is not space and not _registered(names):
+                if (names := other.__globals__) is not space and not registered(names):
                     self.function(other, seen)
             elif other is not None:
                 self.module(other)
@@ -337,11 +325,17 @@ class _Installed:
     def module(self, thing: Any) -> None:
         """A module that f names, unless it was looked through in sys.modules, or an object that may keep functions."""
         space = thing.__dict__ if isinstance(thing, ModuleType) else attributes(thing)
-        if space and id(space) not in self.spaces and not _registered(space):
+        if space and id(space) not in self.spaces and not registered(space):
             self.spaces[id(space)] = space
             pair = _pair({name: thing for name, thing in space.items() if id(thing) in _WRAPPERS})
             if pair is not None:
                 self.put(space, pair)
+            holding = [name for name, part in space.items() if type(part) in HOLDING]
+            if holding and not isinstance(thing, ModuleType):
+                places = Places(_WRAPPERS)
+                for name in holding:
+                    places.look(space, name, False, space[name])
+                self.replaced(places)
 
     def leave(self) -> None:
         with self.lock:
@@ -350,6 +344,9 @@ class _Installed:
                 return
             for shown in self.shown:
                 shown.hide()
+            for places in reversed(self.places):
+                places.take_away()
+            self.places.clear()
             for space, pair in reversed(self.names):
                 if pair.stands(space, pair.wrappers):
                     space.update(pair.originals)
@@ -359,7 +356,7 @@ class _Installed:
                 cell.cell_contents = content
             self.asking.take_away()
             self.methods.take_away()
-            for owner, name, original, _ in _SPECIAL:
+            for owner, name, original, _ in SPECIAL:
                 setattr(owner, name, original)
             if self.watching:
                 self.watch.stop()
@@ -406,7 +403,9 @@ def call(f: Callable[..., Any], args: Any, kwargs: Any, is_plain: bool = False) 
         if last is None:
             _installed.enter(f)
         try:
-            out = _WRAPPERS.get(id(f), f)(*args, **kwargs)
+            if not _FUNCTIONS.isdisjoint(map(type, args)):
+                args = [_WRAPPERS.get(id(arg), arg) for arg in args]
+            out = standing_for(f)(*args, **kwargs)
             if seen.errors:  # swallowed, for the function has returned
                 raise seen.errors[0]
             return out if type(out) is Traced or type(out) is Float else tree_map(_settled, out)

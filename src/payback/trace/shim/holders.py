@@ -1,0 +1,130 @@
+"""Where a program keeps functions under no name of their own: tables, lists, defaults, classes.
+
+`OPS = {"sin": math.sin}`, `def f(x, sqrt=math.sqrt)`, `class Unit: exp = staticmethod(math.exp)`.  Dictionaries and
+lists get stand-ins in their places; tuples, partial functions and static methods cannot change, so whoever holds one
+gets another.  What is large is taken for data.
+"""
+
+from __future__ import annotations
+
+import functools
+from types import BuiltinFunctionType, FunctionType
+from typing import Any
+
+import numpy as np
+
+_DEEP, _LARGE, _MOST = 4, 256, 4000
+HOLDING = {dict, list, tuple, staticmethod, functools.partial, np.vectorize}
+
+_DEEPER = HOLDING | {FunctionType}
+
+_Place = tuple[Any, Any, bool, Any, Any]  # holder, key, whether it is an attribute, what is there and its stand-in
+
+
+def _there(holder: Any, key: Any, named: bool) -> Any:
+    if named:
+        return vars(holder).get(key) if isinstance(holder, type) else getattr(holder, key, None)
+    try:
+        return holder[key]
+    except (KeyError, IndexError):
+        return None
+
+
+def _set(holder: Any, key: Any, named: bool, thing: Any) -> None:
+    if named:
+        setattr(holder, key, thing)
+    else:
+        holder[key] = thing
+
+
+class Places:
+    """The places within a few things where functions are to be replaced."""
+
+    def __init__(self, stand_ins: dict[int, Any]):
+        self.stand_ins = stand_ins  # by id of what they stand for
+        self.places: list[_Place] = []
+        self._seen: set[int] = set()
+        self._left = _MOST
+
+    def __bool__(self) -> bool:
+        return bool(self.places)
+
+    def of(self, thing: Any, deep: int = 0) -> Any:
+        """What is to stand for a thing: itself, if it has been changed within or holds nothing."""
+        if (other := self.stand_ins.get(id(thing))) is not None:
+            return other
+        kind = type(thing)
+        if kind is FunctionType:
+            self._defaults(thing, deep)
+        if kind not in HOLDING or deep > _DEEP:
+            return thing
+        if kind is staticmethod:
+            inner = self.of(thing.__func__, deep + 1)
+            return thing if inner is thing.__func__ else staticmethod(inner)
+        if kind is np.vectorize:
+            self.look(thing, "pyfunc", True, thing.pyfunc, deep)
+            return thing
+        if kind is functools.partial:
+            inner, args = self.of(thing.func, deep + 1), self.of(thing.args, deep + 1)
+            same = inner is thing.func and args is thing.args
+            return thing if same else functools.partial(inner, *args, **thing.keywords)
+        self._left -= len(thing)
+        if len(thing) > _LARGE or self._left < 0 or id(thing) in self._seen:
+            return thing
+        parts = thing.values() if kind is dict else thing
+        if self.stand_ins.keys().isdisjoint(map(id, parts)) and _DEEPER.isdisjoint(map(type, parts)):
+            return thing  # most of them, in no time
+        if kind is tuple:
+            made = tuple(self.of(part, deep + 1) for part in thing)
+            return thing if all(map(_same, made, thing)) else made
+        self._seen.add(id(thing))
+        for key, part in list(thing.items() if kind is dict else enumerate(thing)):
+            self.look(thing, key, False, part, deep)
+        return thing
+
+    def of_space(self, space: dict[str, Any]) -> Places:
+        """What a namespace holds; its names themselves are replaced by others."""
+        module = space.get("__name__")
+        for name, part in list(space.items()):
+            if name.startswith("__"):
+                continue
+            kind = type(part)
+            if kind in HOLDING:
+                self.look(space, name, False, part)
+            elif kind is FunctionType:
+                if part.__module__ == module:
+                    self._defaults(part, 0)
+            elif isinstance(part, type) and part.__module__ == module and module is not None:
+                for key, attribute in list(vars(part).items()):
+                    if not key.startswith("__") or type(attribute) is FunctionType:
+                        self.look(part, key, True, attribute)
+        return self
+
+    def look(self, holder: Any, key: Any, named: bool, part: Any, deep: int = 0) -> None:
+        other = self.of(part, deep + 1)
+        if isinstance(holder, type) and type(part) is BuiltinFunctionType and other is not part:
+            other = staticmethod(other)  # a builtin is no method, and what stands for it would be one
+        if other is not part:
+            self.places.append((holder, key, named, part, other))
+
+    def _defaults(self, f: FunctionType, deep: int) -> None:
+        if (f.__defaults__ or f.__kwdefaults__) and id(f) not in self._seen:
+            self._seen.add(id(f))
+            if f.__defaults__:
+                self.look(f, "__defaults__", True, f.__defaults__, deep)
+            if f.__kwdefaults__:
+                self.of(f.__kwdefaults__, deep + 1)
+
+    def put(self) -> None:
+        for holder, key, named, part, other in self.places:
+            if _there(holder, key, named) is part:
+                _set(holder, key, named, other)
+
+    def take_away(self) -> None:
+        for holder, key, named, part, other in reversed(self.places):
+            if _there(holder, key, named) is other:
+                _set(holder, key, named, part)
+
+
+def _same(a: Any, b: Any) -> bool:
+    return a is b
