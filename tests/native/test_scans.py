@@ -277,3 +277,21 @@ def test_what_waits_for_nothing_is_computed_before_the_scan(reverse):
     assert there[1] == [(60,), (5, 60), (5, 60)]
     assert back[1] == [(60,), (5, 60)]
     assert len(there[0].calls) == len(back[0].calls) == 2
+
+
+def test_scans_in_steps_are_run_side_by_side_where_no_step_waits_for_them():
+    """On the way back the values of inner scans are known, so only what they pay is left."""
+    ds = np.random.default_rng(2).standard_normal((5, 4))
+
+    def cost(ds):
+        def cell(left, at):
+            made = np.tanh(left + at)
+            return made, made
+
+        def row(before, d):
+            return pb.scan(cell, 0.0 * d[0], before * d)[1], None
+
+        return np.sum(pb.scan(row, 0.1 + 0.0 * ds[0], ds)[0])
+
+    inner = [str(kernel).count("Steps(") - 1 for kernel, _ in left_in_loops(pb.grad(cost), ds)]
+    assert inner == [1, 0, 1]  # there; all of them again, side by side; back

@@ -30,6 +30,7 @@ SHORT = 512  # entries of each: more fill vectors by themselves, but products of
 PRODUCT = 4096  # operations in a product
 CHEAP = ("add", "sub", "mul", "neg", "abs", "select", "maximum", "minimum", "gt", "ge", "lt", "le", "eq", "ne", "relu",
          "sign", "clip", "logical_and", "logical_or", "logical_not", "stop_gradient")  # fmt: skip
+_MOVED = (*VIEWS, *REDUCES, "cast", "contract", "concatenate", "stack", "part")
 
 
 def fission(graph: Graph, prepared: Callable[[Graph], Graph]) -> Graph:
@@ -63,11 +64,15 @@ def _may_move(node: Node) -> bool:
     name = node.op.name
     if name == "index":
         return len(node.args) == 1
-    return node.op.kind == "pointwise" or name in (*VIEWS, *REDUCES, "cast", "contract", "concatenate", "stack")
+    if name == "scan":  # of the steps of a scan around it
+        return all(inner.op is CONST or _may_move(inner) for inner in node.params["body"].graph.nodes)
+    return node.op.kind in ("pointwise", "reduction") or name in _MOVED
 
 
 def _is_work(node: Node) -> bool:
     """Whether it costs more than to read what it gives."""
+    if node.op.name == "scan":
+        return True
     if node.op.name == "contract":
         return flops_of(node.params["spec"], *(arg.aval.shape for arg in node.args)) >= PRODUCT
     return node.op.kind == "pointwise" and node.op.name not in CHEAP
@@ -206,8 +211,8 @@ class Split:
 
     def _compute(self, batch: Batch, given: Sequence[Node], wanted: Sequence[Node], terms: dict[Node, Any]) -> None:
         """Of all steps at once."""
-        on = [not self._is_same(node) for node in given]
-        made, _ = batch.graph(Graph(given, wanted), [terms[node] for node in given], on)
+        on, force = ([not self._is_same(node) for node in nodes] for nodes in (given, wanted))
+        made, _ = batch.graph(Graph(given, wanted), [terms[node] for node in given], on, force)
         terms.update(zip(wanted, made, strict=True))
 
     def _is_same(self, node: Node) -> bool:
