@@ -406,3 +406,24 @@ def strided_conv(xp: Any, lib: Any, p: Any, x: Any) -> Any:
         x = sum(xp.einsum("bcyx,oc->boyx", part, w[:, :, i, j]) for i, j, part in near)
         x = xp.maximum(x, 0.1 * x)
     return xp.mean(x**2)
+
+
+@program(lambda g: ({"x": dense(g, 64, 256), "h": dense(g, 256, 256), "b": np.zeros(256)},
+                    g.standard_normal((50, 64)), g.standard_normal(256)))  # fmt: skip
+def one_sequence(xp: Any, lib: Any, p: Any, x: Any, y: Any) -> Any:
+    """A recurrent network (Elman 1990) on a single sample."""
+
+    def step(h: Any, x: Any) -> Any:
+        return xp.tanh(x @ p["x"] + h @ p["h"] + p["b"]), None
+
+    return xp.mean((lib.scan(step, xp.zeros_like(y), x)[0] - y) ** 2)
+
+
+@program(lambda g: ((dense(g, 36, 64), dense(g, 64, 64), dense(g, 64, 4)), *g.random((2, 64, 32, 3))))
+def volume_rendering(xp: Any, lib: Any, p: Any, x: Any, y: Any) -> Any:
+    """Color and density along rays (Mildenhall 2020)."""
+    waves = xp.concatenate([f(x * 2.0**k) for k in range(6) for f in (xp.sin, xp.cos)], axis=-1)
+    out = xp.maximum(xp.maximum(waves @ p[0], 0.0) @ p[1], 0.0) @ p[2]
+    a = 1.0 - xp.exp(-0.1 * xp.logaddexp(out[..., 3], 0.0))
+    passed = xp.cumprod(xp.concatenate([xp.ones_like(a[:, :1]), 1.0 - a[:, :-1] + 1e-6], axis=1), axis=1)
+    return xp.mean((xp.sum((a * passed)[..., None] * sigmoid(xp, out[..., :3]), axis=1) - y[:, 0]) ** 2)

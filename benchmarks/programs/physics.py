@@ -285,3 +285,32 @@ def cart_pole(xp: Any, lib: Any, u: Any, start: Any) -> Any:
         return x, xp.sum(x * x) + 0.01 * xp.sum(u * u)
 
     return xp.sum(lib.scan(step, start, u)[1])
+
+
+def cameras_data(g: Any) -> Any:
+    p = 0.1 * g.standard_normal((100, 6)), g.standard_normal((4000, 3))
+    return p, g.integers(0, 100, 20_000), g.integers(0, 4000, 20_000), g.standard_normal((20_000, 2))
+
+
+@program(cameras_data)
+def bundle_adjustment(xp: Any, lib: Any, p: Any, i: Any, j: Any, seen: Any) -> Any:
+    """Points seen by cameras, turned by Rodrigues' formula."""
+    camera, x = p[0][i], p[1][j]
+    angle = xp.sqrt(xp.sum(camera[:, :3] ** 2, axis=1, keepdims=True) + 1e-12)
+    axis = camera[:, :3] / angle
+    along = axis * xp.sum(axis * x, axis=1, keepdims=True) * (1.0 - xp.cos(angle))
+    x = x * xp.cos(angle) + xp.cross(axis, x) * xp.sin(angle) + along + camera[:, 3:]
+    at = x[:, :2] / (x[:, 2:] + 8.0)
+    r = xp.sum(at * at, axis=1, keepdims=True)
+    return xp.mean((at * (1.0 + 0.1 * r + 0.01 * r * r) - seen) ** 2)
+
+
+@program(lambda g: (*g.standard_normal((2, 8, 2048)), np.hanning(256)))
+def spectrogram(xp: Any, lib: Any, x: Any, y: Any, window: Any) -> Any:
+    """How the logarithms of two signals' short spectra differ."""
+
+    def spectra(x: Any) -> Any:
+        made = xp.fft.rfft(xp.stack([x[:, i : i + 256] for i in range(0, 1793, 128)], axis=1) * window)
+        return xp.log(xp.real(made) ** 2 + xp.imag(made) ** 2 + 1e-3)
+
+    return xp.mean(xp.abs(spectra(x) - spectra(y)))

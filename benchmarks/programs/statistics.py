@@ -306,3 +306,53 @@ def embedding(xp: Any, lib: Any, y: Any, p: Any) -> Any:
 @program(lambda g: ([0.3 * g.standard_normal((n, 8)) for n in (40, 50, 60)], g.standard_normal((40, 50, 60))))
 def tensor_factors(xp: Any, lib: Any, p: Any, t: Any) -> Any:
     return xp.sum((xp.einsum("ir,jr,kr->ijk", *p) - t) ** 2)
+
+
+@program(lambda g: (np.array([0.1, 0.1, 0.8]), g.standard_normal(1000)))
+def volatility(xp: Any, lib: Any, p: Any, r: Any) -> Any:
+    """A variance that depends on those before it (Bollerslev 1986)."""
+
+    def step(v: Any, e: Any) -> Any:
+        v = p[0] + p[1] * e**2 + p[2] * v
+        return v, xp.log(v) + e**2 / v
+
+    return xp.mean(lib.scan(step, p[0] + 1.0, r)[1])
+
+
+@program(lambda g: g.standard_normal((2, 40, 3)))
+def time_warping(xp: Any, lib: Any, x: Any, y: Any) -> Any:
+    """A soft minimum over all alignments of two series (Cuturi & Blondel 2017)."""
+    d = squared_distances(xp, x, y)
+
+    def row(before: Any, d: Any) -> Any:
+        def cell(left: Any, at: Any) -> Any:
+            d, below, beside = at
+            least = d - lib.logsumexp(xp.stack([-left, -below, -beside]))
+            return least, least
+
+        start = xp.full_like(before[0], 1e3)
+        _, made = lib.scan(cell, start, (d, before[1:], before[:-1]))
+        return xp.concatenate([start[None], made]), None
+
+    first = xp.concatenate([xp.zeros_like(d[0, :1]), xp.full_like(d[0], 1e3)])
+    return lib.scan(row, first, d)[0][-1]
+
+
+def components_data(g: Any) -> Any:
+    p = {"mean": g.standard_normal((8, 5)), "l": np.eye(5) + 0.1 * g.standard_normal((8, 5, 5)), "a": np.zeros(8)}
+    return p, g.standard_normal((3000, 5))
+
+
+@program(components_data)
+def gaussian_mixture(xp: Any, lib: Any, p: Any, x: Any) -> Any:
+    """By the inverses' triangular factors."""
+    z = xp.einsum("kij,nkj->nki", xp.tril(p["l"]), x[:, None] - p["mean"])
+    size = xp.sum(xp.log(xp.abs(xp.diagonal(p["l"], axis1=1, axis2=2))), axis=1)
+    return -xp.mean(lib.logsumexp(size - 0.5 * xp.sum(z * z, axis=2) + p["a"] - lib.logsumexp(p["a"]), axis=1))
+
+
+@program(lambda g: (dense(g, 50, 50), g.standard_normal((300, 50))))
+def principal_axes(xp: Any, lib: Any, w: Any, x: Any) -> Any:
+    z = x @ w
+    spread = xp.linalg.eigh(z.T @ z / 300)[0]
+    return xp.sum(spread) - xp.sum(xp.log(spread[-5:]))

@@ -12,7 +12,8 @@ import payback as pb
 from payback.native.codegen.emit import lanes_of
 from payback.native.lower import pointwise
 from payback.native.lower.steps import Steps
-from payback.native.planning import scans
+from payback.native.planning import fission, scans
+from payback.native.running import reuse
 from payback.trace.tree import leaves
 
 SHAPES: list[tuple[int, ...]] = [(), (), (3,), (4,), (2, 3), (3, 3), (17,), (5, 8)]
@@ -222,10 +223,75 @@ def test_blocks_of_steps_are_kernels_in_kernels(inside, monkeypatch):
 def test_a_row_shorter_than_a_vector_is_one(dtype):
     """To the bits that long rows have."""
     xs = np.random.default_rng(0).standard_normal((5, 3)).astype(dtype)
-    compiled = pb.compile(lambda xs: pb.scan(lambda s, x: (np.tanh(x[::-1]), s), xs[0], xs))
+    compiled = pb.compile(lambda xs: pb.scan(lambda s, x: (np.tanh(np.where(s < 2.0, x, s)[::-1]), s), xs[0], xs))
     last, before = compiled(xs)
     long = pb.compile(np.tanh)(np.tile(xs, (16, 1)))[:5, ::-1]
     np.testing.assert_array_equal(np.vstack([before[1:], last[None]]), long)
     (steps,) = (command.kernel for command in compiled._program().commands if isinstance(command.kernel, Steps))
     if lanes_of(pointwise.register_type(np.dtype(dtype).str[1:])) > 3:
         assert 3 in {getattr(call.kernel, "few", 0) for call in steps.calls}
+
+
+def left_in_loops(f, *args):
+    """Of each scan of a function that has agreed with the interpreter: its kernel, and the shapes that it gives."""
+    compiled = pb.compile(f)
+    agree(compiled(*args), f(*args), np.asarray(args[0]).dtype)
+    commands = [command for command in compiled._program().commands if isinstance(command.kernel, Steps)]
+    return [(command.kernel, [view.shape for view in command.writes]) for command in commands]
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_what_no_later_step_needs_is_computed_after_the_scan(monkeypatch, large):
+    """The variances are what steps wait for, their logarithms are not; large steps fill vectors as they are."""
+    reuse.forget()
+    if large:
+        monkeypatch.setattr(fission, "STEP", 0)
+
+    def cost(p, r):
+        def step(v, e):
+            v = p[0] + p[1] * e * e + p[2] * v
+            return v, np.log(v) + e * e / v
+
+        return np.sum(pb.scan(step, p[0], r)[1])
+
+    p, r = np.array([0.1, 0.2, 0.7]), np.random.default_rng(0).standard_normal(6)
+    for f in (cost, pb.value_and_grad(cost)):
+        assert ("'log'" in str(left_in_loops(f, p, r))) == large
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_what_waits_for_nothing_is_computed_before_the_scan(reverse):
+    """Products with what comes in, and the gradients of weights, are products of all steps."""
+    rng = np.random.default_rng(1)
+    w, u, xs = rng.standard_normal((40, 60)) / 7, rng.standard_normal((60, 60)) / 8, rng.standard_normal((5, 40))
+
+    def cost(w, u, xs):
+        def step(h, x):
+            h = np.tanh(x @ w + h @ u)
+            return h, h
+
+        h, hs = pb.scan(step, 0.0 * u[0], xs, reverse=reverse)
+        return np.sum(hs * hs) + np.sum(h)
+
+    there, back = left_in_loops(pb.grad(cost, argnums=(0, 1, 2)), w, u, xs)
+    assert there[1] == [(60,), (5, 60), (5, 60)]
+    assert back[1] == [(60,), (5, 60)]
+    assert len(there[0].calls) == len(back[0].calls) == 2
+
+
+def test_scans_in_steps_are_run_side_by_side_where_no_step_waits_for_them():
+    """On the way back the values of inner scans are known, so only what they pay is left."""
+    ds = np.random.default_rng(2).standard_normal((5, 4))
+
+    def cost(ds):
+        def cell(left, at):
+            made = np.tanh(left + at)
+            return made, made
+
+        def row(before, d):
+            return pb.scan(cell, 0.0 * d[0], before * d)[1], None
+
+        return np.sum(pb.scan(row, 0.1 + 0.0 * ds[0], ds)[0])
+
+    inner = [str(kernel).count("Steps(") - 1 for kernel, _ in left_in_loops(pb.grad(cost), ds)]
+    assert inner == [1, 0, 1]  # there; all of them again, side by side; back

@@ -20,6 +20,7 @@ from payback.native.lower.pointwise import code_of
 from payback.native.planning import memory
 from payback.native.planning.bands import banded
 from payback.native.planning.commands import Command
+from payback.native.planning.fission import fission
 from payback.native.planning.fuse import SPLIT, Planner
 from payback.native.planning.groups import REDUCES, VIEWS
 from payback.native.planning.inplace import InPlace, last_that_may_fail
@@ -132,7 +133,12 @@ def is_unsure(graph: Graph) -> bool:
 
 def simplified(graph: Graph) -> Graph:
     """The graph as it is lowered: the passes, and rows that are written with others."""
+    graph = fission(_written_out(graph), lambda body: tidy(_written_out(body)))
+    return short_rows(entrywise(exchanged(joined(tiled(tidy(graph))[0])[0])[0])[0])[0]
 
+
+def _written_out(graph: Graph) -> Graph:
+    """The graph with what is called, and rows that are written with others, as parts of it."""
     bodies: dict[tuple[Node, Any], list[Node]] = {}
 
     def inside(call: Node, body: Any, args: tuple[Node, ...]) -> list[Node]:
@@ -169,7 +175,7 @@ def simplified(graph: Graph) -> Graph:
         graph = rewrite(graph, expand)
         if graph.nodes == before:
             break
-    return short_rows(entrywise(exchanged(joined(tiled(tidy(graph))[0])[0])[0])[0])[0]
+    return graph
 
 
 class Memory(NamedTuple):
