@@ -36,13 +36,13 @@ def main(arguments: Iterable[str] | None = None) -> None:
     contestants = [("payback_", ""), *PEERS, *[SLOW] * given.compile]
     names = [f"{library.rstrip('_')} {variant}" for library, variant in contestants[1:]]
     print(f"{told()}\n")
-    print(f"| network | type, threads | payback | {' | '.join(names)} | payback is faster by | first step, of the best |")
+    print(f"| network | type, threads | payback | {' | '.join(names)} | faster than the best by | first steps, its |")
     print("|---" * (len(contestants) + 4) + "|")
     for threads in given.threads:
         for dtype in given.dtype:
             for name in given.networks or NETS:
                 options = {"dtype": dtype, "optimizer": given.optimizer}
-                pythons = {library: given.peers for library in ("jax_", "torch_")}
+                pythons = dict.fromkeys(("jax_", "torch_"), given.peers)
                 own, *others = rows = contest(name, options, threads, contestants, given.rounds, STEPS, pythons)
                 wrong = disagree(rows, dtype)
                 cells = [

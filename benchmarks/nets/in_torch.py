@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812  as everybody calls it
 
 from benchmarks.nets.listed import Net
 
@@ -251,6 +251,6 @@ def optimizer_of(name: str, p: Any) -> Any:
     if name == "rmsprop":
         return torch.optim.RMSprop(p, 1e-3, alpha=0.9)
     if name == "adamw":
-        groups = [{"params": [q for q in p if (q.ndim > 1) == many], "weight_decay": 0.01 * many} for many in (True, False)]
+        groups = [{"params": [q for q in p if (q.ndim > 1) == w], "weight_decay": 0.01 * w} for w in (True, False)]
         return torch.optim.AdamW(groups, 1e-3, fused=True)
     return torch.optim.Adam(p, 1e-3, fused=True)

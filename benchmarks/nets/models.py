@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ def dense(g: Any, *shape: int, gain: float = 1.0) -> Any:
 
 def linears(g: Any, *sizes: int, gain: float = 1.4) -> dict[str, Any]:
     """Weights and biases of layers a0, a1, …"""
-    pairs = list(zip(sizes, sizes[1:], strict=False))
+    pairs = list(pairwise(sizes))
     return {f"w{k}": dense(g, a, b, gain=gain) for k, (a, b) in enumerate(pairs)} | {
         f"b{k}": np.zeros(b) for k, (_, b) in enumerate(pairs)
     }
@@ -242,7 +243,11 @@ def residual_batch_norm(xp: Any, lib: Any, p: Any, x: Any) -> Any:
 
 
 def experts_data(g: Any) -> Any:
-    p = {"gate": dense(g, 32, 8), "up": dense(g, 32, 64, 8).transpose(2, 0, 1), "down": dense(g, 64, 16, 8).transpose(2, 0, 1)}
+    p = {
+        "gate": dense(g, 32, 8),
+        "up": dense(g, 32, 64, 8).transpose(2, 0, 1),
+        "down": dense(g, 64, 16, 8).transpose(2, 0, 1),
+    }
     return p, g.standard_normal((128, 32)), g.standard_normal((128, 16))
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product
 from math import prod
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from payback import random
 from payback.errors import InputError, ShapeError
@@ -68,19 +68,17 @@ class Conv(Module):
 
     @told("pb.nn.Conv")
     def __call__(self, x: Any) -> Any:
-        *size, n_in, n_out = self.weight.shape
+        *size, n_in, _ = self.weight.shape
         x = _checked(x, len(size), n_in)
         if self.padding == "same":
             x = np.pad(
                 x, [(0, 0), *(_beside(n, k, self.stride) for n, k in zip(x.shape[1:-1], size, strict=True)), (0, 0)]
             )
-        counts = _counts(x.shape[1:-1], size, self.stride)
-        # one product with all neighborhoods side by side is faster than a sum of one for each of their entries
-        parts = [
-            x[:, *(slice(k, k + self.stride * (n - 1) + 1, self.stride) for k, n in zip(start, counts, strict=True))]
-            for start in product(*map(range, size))
-        ]
-        y = np.concatenate(parts, axis=-1) @ self.weight.reshape(prod(size) * n_in, n_out)
+        _counts(x.shape[1:-1], size, self.stride)
+        # all neighborhoods as a view: compiled, they are read where they lie, and paid back there
+        axes = tuple(range(1, len(size) + 1))
+        around = sliding_window_view(x, size, axis=axes)[:, *[slice(None, None, self.stride)] * len(size)]
+        y = np.tensordot(around, self.weight, (range(-1 - len(size), 0), (len(size), *range(len(size)))))
         return y if self.bias is None else y + self.bias
 
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 from itertools import product
-from math import prod
+from math import inf, prod
 from typing import Any
 
 import numpy as np
 
+from payback.native.lower.products.paid import alone
 from payback.native.planning import layout
 from payback.native.planning.layout import Buffer, View
 
@@ -24,6 +25,7 @@ IN_LOOPS, ALONE = 0.25, 1.0
 STORE = 8  # multiplications that reading and storing a partial sum costs
 TURN, PACK = 0.15, 2.0  # an entry of B whose columns are runs, or none of whose axes is one; of C, if no row is a run
 COPY, RUN, AGAIN = 0.05, 1.6, 200.0  # an entry that is copied, a run of such entries, and a kernel more
+PAGE, FAR = 1024, 1.3  # entries of a page of memory, and what a product costs more whose rows or sums lie on many
 PAY = 0.4  # an entry that is stored, and then added to what windows are paid
 
 Spec = tuple[str, str, str]
@@ -35,17 +37,37 @@ def around(extents: list[int], moves: list[list[int]], tags: str) -> tuple[list[
 
     None where plain loops are no slower.
     """
-    kept = {}
+    choices = []
     for kind in "mnk":
         axes = [i for i, tag in enumerate(tags) if tag == kind]
         unit = [i for i in axes if extents[i] >= 8 and kind == "n" and moves[2][i] == 1]
         if axes:
-            kept[kind] = unit[0] if unit else max(axes, key=lambda i: extents[i])
-    loops = [i for i in range(len(tags)) if i not in kept.values()]
-    order = [i for i in loops if tags[i] != "k"] + [i for i in loops if tags[i] == "k"] + list(kept.values())
-    made = "".join("r" if tags[i] == "k" else "b" for i in order[: len(loops)]) + "".join(kept)
-    result = [extents[i] for i in order], [[move[i] for i in order] for move in moves], made
+            choices.append(unit[:1] or ([max(axes, key=lambda i: extents[i])] if kind == "n" else axes))
+    ways = [_with_loops(extents, moves, tags, kept) for kept in product(*choices)]
+    result = min(ways, key=_price_of_way)
     return result if price(*result) < price_of_loops(extents, moves, tags) else None
+
+
+def _with_loops(extents: list[int], moves: list[list[int]], tags: str, kept: tuple[int, ...]) -> Any:
+    """The axes with those last that are the product's."""
+    loops = [i for i in range(len(tags)) if i not in kept]
+    order = [i for i in loops if tags[i] != "k"] + [i for i in loops if tags[i] == "k"] + list(kept)
+    made = "".join("r" if tags[i] == "k" else "b" for i in order[: len(loops)]) + "".join(tags[i] for i in kept)
+    return [extents[i] for i in order], [[move[i] for i in order] for move in moves], made
+
+
+def _price_of_way(way: tuple[list[int], list[list[int]], str]) -> tuple[float, int]:
+    """As `price`; more where neighbors in a product lie on other pages, and no price where its entries share places.
+
+    Of equal ones that is best whose neighbors are nearest.
+    """
+    extents, moves, tags = way
+    own = [i for i, tag in enumerate(tags) if tag in "mn"]
+    form = [extents[i] for i in own], [moves[2][i] for i in own]
+    if not all(alone(k, *form) for k in range(len(own))):
+        return inf, 0
+    apart = [max(abs(move[i]) for move in moves) for i, tag in enumerate(tags) if tag in "mk"]
+    return price(*way) * FAR ** sum(stride >= PAGE for stride in apart), sum(apart)
 
 
 def price(extents: list[int], moves: list[list[int]], tags: str) -> float:

@@ -140,10 +140,16 @@ def shape_of(
     if turned:
         moves[0], moves[1] = moves[1], moves[0]
         kinds["m"], kinds["n"] = kinds["n"], kinds["m"]
-    letters = "".join("".join(kinds[kind]) for kind in "bmnk")
     tags = "".join(kind * len(kinds[kind]) for kind in "bmnk")
-    lengths = tuple(extent[c] for c in letters)
-    extents, axes, tags = layout.collapsed(lengths, [tuple(m.get(c, 0) for c in letters) for m in moves], tags)
+    # the axes of a kind may be taken in any order: that of the letters, or of a memory where more of them are one run
+    forms = []
+    for move in (None, *moves) if max(map(tags.count, "mnk")) > 1 else (None,):
+        letters = [*kinds["b"]]
+        for kind in "mnk":
+            letters += kinds[kind] if move is None else sorted(kinds[kind], key=lambda c: -abs(move.get(c, 0)))
+        strides = [tuple(m.get(c, 0) for c in letters) for m in moves]
+        forms.append(layout.collapsed(tuple(extent[c] for c in letters), strides, tags))
+    extents, axes, tags = min(forms, key=lambda form: len(form[0]))
     plain = all(tags.count(kind) <= 1 for kind in "mnk")
     loops = around(extents, axes, tags) if of_matrices and not plain and 0 not in extents else None
     if loops is not None:
