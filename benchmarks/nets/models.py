@@ -151,9 +151,9 @@ def layer_norm(xp: Any, x: Any, scale: Any, shift: Any) -> Any:
 
 def block_of(tokens: int, width: int) -> Any:
     def made(g: Any) -> Any:
-        p = {"qkv": dense(g, width, 3 * width), "o": dense(g, width, width), "s0": np.ones(width), "t0": np.zeros(width),
-             "s1": np.ones(width), "t1": np.zeros(width), "up": dense(g, width, 4 * width), "u": np.zeros(4 * width),
-             "down": dense(g, 4 * width, width), "v": np.zeros(width)}  # fmt: skip
+        p = {"qkv": dense(g, width, 3 * width), "o": dense(g, width, width), "up": dense(g, width, 4 * width),
+             "down": dense(g, 4 * width, width), "s0": np.ones(width), "t0": np.zeros(width), "s1": np.ones(width),
+             "t1": np.zeros(width), "u": np.zeros(4 * width), "v": np.zeros(width)}  # fmt: skip
         return p | linears(g, width, 10), g.standard_normal((32, tokens, width)), g.integers(0, 10, 32)
 
     return made
