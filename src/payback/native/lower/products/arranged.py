@@ -25,11 +25,28 @@ IN_LOOPS, ALONE = 0.25, 1.0
 STORE = 8  # multiplications that reading and storing a partial sum costs
 TURN, PACK = 0.15, 2.0  # an entry of B whose columns are runs, or none of whose axes is one; of C, if no row is a run
 COPY, RUN, AGAIN = 0.05, 1.6, 200.0  # an entry that is copied, a run of such entries, and a kernel more
+BEYOND, AFAR = 1 << 20, 0.25  # entries that caches do not keep until they are read; what one of so many costs
 PAGE, FAR = 1024, 1.3  # entries of a page of memory, and what a product costs more whose rows or sums lie on many
 PAY = 0.4  # an entry that is stored, and then added to what windows are paid
 
 Spec = tuple[str, str, str]
 _Form = tuple[layout.Shape, layout.Shape]  # shape and strides
+
+
+def in_runs(kinds: dict[str, list[str]], extent: dict[str, int], moves: list[dict[str, int]]) -> Any:
+    """Extents, strides and tags of a contraction's axes, those merged that lie in one run.
+
+    The axes of a kind may be taken in any order: that of their letters, or of a memory where more of them are a run.
+    """
+    tags = "".join(kind * len(kinds[kind]) for kind in "bmnk")
+    forms = []
+    for move in (None, *moves) if max(map(tags.count, "mnk")) > 1 else (None,):
+        letters = [*kinds["b"]]
+        for kind in "mnk":
+            letters += kinds[kind] if move is None else sorted(kinds[kind], key=lambda c: -abs(move.get(c, 0)))
+        strides = [tuple(m.get(c, 0) for c in letters) for m in moves]
+        forms.append(layout.collapsed(tuple(extent[c] for c in letters), strides, tags))
+    return min(forms, key=lambda form: len(form[0]))
 
 
 def around(extents: list[int], moves: list[list[int]], tags: str) -> tuple[list[int], list[list[int]], str] | None:
@@ -138,7 +155,7 @@ def _price_of_copy(view: View) -> float:
     """Of putting its entries in a row; those that lie side by side come together."""
     extents, (strides,), _ = layout.collapsed(view.shape, [view.strides], "c" * len(view.shape))
     run = max(extents[-1], 1) if extents and strides[-1] == 1 else 1
-    return prod(view.shape) * (COPY + RUN / run)
+    return prod(view.shape) * ((COPY if prod(view.shape) < BEYOND else AFAR) + RUN / run)
 
 
 def _forms(*views: View) -> list[_Form]:
