@@ -23,10 +23,10 @@ from benchmarks.works import FUNCTIONS, TRAININGS, Training, parsed
 
 
 def work_of(name: str, options: dict[str, Any]) -> Any:
+    if "optimizer" in options:
+        return nets.named(name, **options)
     if name in PROGRAMS:
         return named(name, **options)
-    if name in nets.NETS:
-        return nets.named(name, **options)
     if name in TRAININGS:
         return Training(*TRAININGS[name], **options)
     if re.fullmatch(r"\d+(-\d+)+:\d+", name):  # "64-128-10:32": widths, then the batch

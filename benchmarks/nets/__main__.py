@@ -1,7 +1,7 @@
 """Training steps of networks that are no multilayer perceptrons, beside JAX and PyTorch, as one table.
 
     python -m benchmarks.nets --peers PYTHON                       # all, float32, 1 and 2 threads
-    python -m benchmarks.nets --peers PYTHON lenet text --threads 1 --dtype float64 --optimizer clip
+    python -m benchmarks.nets --peers PYTHON lenet_5 text --threads 1 --dtype float64 --optimizer clip
 
 All begin with the same weights and see the same batches; the mean cost of the second epoch must agree, or the row is
 void.  A ratio is the best peer's time by payback's within a round: above 1 payback is faster.
@@ -22,7 +22,7 @@ from benchmarks.nets.listed import STEPS
 PEERS = [("jax_", "jit"), ("jax_", "scan"), ("torch_", "eager")]
 SLOW = ("torch_", "compile")  # tens of seconds before its first step
 # in loops XLA's convolutions take many times as long
-IMAGES = ("lenet", "convolutions", "strided", "signals", "separable")
+IMAGES = ("lenet_5", "convolutions", "strided", "signals", "separable")
 
 
 def main(arguments: Iterable[str] | None = None) -> None:

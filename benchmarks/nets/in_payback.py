@@ -30,9 +30,9 @@ def pool(x: Any) -> Any:
 
 
 def depthwise(x: Any, weight: Any) -> Any:
-    h, w = x.shape[1:3]
-    x = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    return sum(x[:, i : i + h, j : j + w] * weight[i, j] for i in range(3) for j in range(3))
+    n = x.shape[-1]
+    layer = pb.nn.Conv(n, n, weight.shape[:-1], key=pb.random.key(0), bias=False, padding="same", groups=n)
+    return layer.replace(weight=weight[:, :, None])(x)
 
 
 LIB = SimpleNamespace(conv=conv, pool=pool, depthwise=depthwise, scan=pb.scan, sigmoid=pb.nn.sigmoid,

@@ -14,7 +14,7 @@ TEXTS: dict[str, Callable[..., Any]] = {}
 
 
 def text_of(f: Any) -> Any:
-    TEXTS[f.__name__.removesuffix("_")] = f
+    TEXTS[f.__name__] = f
     return f
 
 
@@ -28,7 +28,7 @@ def conv(p: Any, k: int, x: Any, **options: Any) -> Any:
 
 
 @text_of
-def lenet(p: Any, x: Any) -> Any:
+def lenet_5(p: Any, x: Any) -> Any:
     x = F.max_pool2d(conv(p, 0, x, padding=2), 2)
     x = F.max_pool2d(conv(p, 1, x), 2)
     x = x.permute(0, 2, 3, 1).flatten(1)  # free for channels last

@@ -38,7 +38,7 @@ def images(g: Any, batch: int, side: int, channels: int) -> tuple[Any, Any]:
 
 @network(lambda g: (convs(g, (5, 5, 1, 6), (5, 5, 6, 16)) | linears(g, 400, 120, 84, 10), *images(g, 64, 28, 1)),
          "cross_entropy")  # fmt: skip
-def lenet(xp: Any, lib: Any, p: Any, x: Any) -> Any:
+def lenet_5(xp: Any, lib: Any, p: Any, x: Any) -> Any:
     x = lib.pool(relu(xp, lib.conv(x, p["c0"], "same") + p["d0"]))
     x = lib.pool(relu(xp, lib.conv(x, p["c1"]) + p["d1"])).reshape(len(x), 400)
     for k in range(2):

@@ -57,6 +57,7 @@ NETS = {
     "conv": lambda dtype: pb.nn.Sequential(
         pb.nn.Conv(1, 2, (2, 1), key=pb.random.key(1), padding="same", dtype=dtype),
         pb.nn.MaxPool((2, 1)),
+        pb.nn.Conv(2, 2, (1, 1), key=pb.random.key(1), groups=2, dtype=dtype),
         pb.nn.Conv(2, 1, [1, 2], key=pb.random.key(1), stride=2, bias=False, dtype=dtype),
         pb.nn.MeanPool((1, 1)),
     ),

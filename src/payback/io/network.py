@@ -132,18 +132,24 @@ class ConvSpec(Described, tag="conv"):
     padding: Literal["valid", "same"]
     bias: bool
     dtype: DType
+    groups: int = 1
 
     @classmethod
     def of(cls, net: Conv, depth: int) -> ConvSpec:
-        *size, n_in, n_out = net.weight.shape
+        *size, inner, n_out = net.weight.shape
         padding: Literal["valid", "same"] = "same" if net.padding == "same" else "valid"
-        return cls(n_in, n_out, size, net.stride, padding, net.bias is not None, net.weight.dtype.name)
+        bias, dtype = net.bias is not None, net.weight.dtype.name
+        return cls(inner * net.groups, n_out, size, net.stride, padding, bias, dtype, net.groups)
 
     def build(self, depth: int) -> Conv:
-        shape = (*self.size, self.n_in, self.n_out)
-        if not (3 <= len(shape) <= 4 and min(*shape, self.stride) >= 1 and prod(shape) <= MAX_PARAMETERS):
-            raise ModelFileError(f"a convolution of {shape}, stride {self.stride}", why="none can be")
-        conv = Conv(1, 1, [1], key=random.key(0), stride=self.stride, padding=self.padding)
+        groups = max(self.groups, 1)
+        shape = (*self.size, self.n_in // groups, self.n_out)
+        alike = self.groups >= 1 and self.n_in % groups == 0 == self.n_out % groups
+        if not (alike and 3 <= len(shape) <= 4 and min(*shape, self.stride) >= 1 and prod(shape) <= MAX_PARAMETERS):
+            raise ModelFileError(
+                f"a convolution of {shape}, stride {self.stride}, {self.groups} groups", why="none can be"
+            )
+        conv = Conv(1, 1, [1], key=random.key(0), stride=self.stride, padding=self.padding).replace(groups=groups)
         bias = _zeros((self.n_out,), self.dtype) if self.bias else None
         return conv.replace(weight=_zeros(shape, self.dtype), bias=bias)
 
