@@ -12,6 +12,7 @@ from ops.checks import same_bits
 from payback.native.lower.products.paid import alone
 from payback.native.lower.products.product import shape_of
 from payback.native.planning.layout import contiguous
+from payback.trace.tree import leaves
 
 windows_of = np.lib.stride_tricks.sliding_window_view
 
@@ -148,3 +149,27 @@ def test_sums_are_taken_in_the_order_of_the_memory(letters):
     found = shape_of(spec, *forms)
     assert found.size("k") == 3 * 4
     assert found.stride(0, "m") == 4, "rows are neighbors"
+
+
+@pytest.mark.parametrize("layer", ["images", "groups", "LSTM", "Attention"])
+def test_layers_have_the_same_bits_on_any_number_of_threads(layer):
+    g, key = np.random.default_rng(0), pb.random.key(0)
+    net, x = {
+        "images": lambda: (pb.nn.Conv(8, 16, (3, 3), key=key, padding="same"), (8, 16, 16, 8)),
+        "groups": lambda: (pb.nn.Conv(16, 16, (3, 3), key=key, stride=2, groups=16), (8, 32, 32, 16)),
+        "LSTM": lambda: (pb.nn.LSTM(16, 32, key=key), (32, 8, 16)),
+        "Attention": lambda: (pb.nn.Attention(32, 4, key=key), (16, 32, 32)),
+    }[layer]()
+    x = g.normal(size=x).astype(np.float32)
+    f = pb.value_and_grad(lambda net, x: np.mean(net(x) ** 2), argnums=(0, 1))
+    compiled, expected, first = pb.compile(f), leaves(f(net, x)), None
+    try:
+        for threads in (1, 2, 3):
+            pb.set_threads(threads)
+            found = leaves(compiled(net, x))
+            first = first or found
+            assert all(map(same_bits, found, first)), threads
+    finally:
+        pb.set_threads(None)
+    for one, other in zip(first, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-3, atol=1e-5 * np.abs(other).max())
