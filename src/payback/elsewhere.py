@@ -88,6 +88,7 @@ INSTEAD: dict[str, dict[str, str]] = {
             ("Conv2d", "Conv2D", "Convolution"),
             "pb.nn.Conv(n_in, n_out, (3, 3), key=pb.random.key(0)); channels are last",
         ),
+        "DepthwiseConv2D": "pb.nn.Conv(n, n, (3, 3), key=pb.random.key(0), groups=n); channels are last",
         **dict.fromkeys(
             ("MaxPool1d", "MaxPool2d", "MaxPooling1D", "MaxPooling2D", "max_pool"), "pb.nn.MaxPool((2, 2))"
         ),
