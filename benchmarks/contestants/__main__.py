@@ -17,11 +17,14 @@ import sys
 import time
 from typing import Any
 
+from benchmarks import nets
 from benchmarks.programs import PROGRAMS, named
 from benchmarks.works import FUNCTIONS, TRAININGS, Training, parsed
 
 
 def work_of(name: str, options: dict[str, Any]) -> Any:
+    if "optimizer" in options:
+        return nets.named(name, **options)
     if name in PROGRAMS:
         return named(name, **options)
     if name in TRAININGS:

@@ -16,6 +16,10 @@ VARIANTS = ["jit", "scan"]
 
 def prepare(work: Any, data: Any, threads: int, variant: str | None) -> Any:
     jax.config.update("jax_enable_x64", work.dtype == "float64")
+    if work.kind == "net":
+        from benchmarks.nets.in_jax import training
+
+        return training(work, data, variant)
     if work.kind == "blocks":
         return _blocks(work, data, variant)
     return (_training if work.kind == "training" else _function)(work, data, variant)

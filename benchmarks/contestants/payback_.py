@@ -25,6 +25,10 @@ with contextlib.suppress(ImportError):  # and so is what programs call of SciPy
 
 
 def prepare(work: Any, data: Any, threads: int, variant: str | None) -> Any:
+    if work.kind == "net":
+        from benchmarks.nets.in_payback import training
+
+        return training(work, data)
     if work.kind == "blocks":
         return _blocks(work, data)
     return _training(work, data) if work.kind == "training" else _function(work, data, variant)

@@ -15,6 +15,10 @@ VARIANTS = ["eager", "compile"]
 
 def prepare(work: Any, data: Any, threads: int, variant: str | None) -> Any:
     torch.set_num_threads(threads)
+    if work.kind == "net":
+        from benchmarks.nets.in_torch import training
+
+        return training(work, data, variant)
     if work.kind == "blocks":
         return _blocks(work, data, variant)
     return (_training if work.kind == "training" else _function)(work, data, variant)

@@ -20,7 +20,6 @@ _ARRAYS = "pb.fit(net, X, y, batch_size=64), which takes arrays"
 _NETS = "pb.nn.Module, pb.nn.Linear, pb.nn.MLP or pb.nn.Sequential"
 _NUMPY = "write `import numpy as np`: payback differentiates NumPy itself"
 _RATE = "give the optimizer a schedule as its rate: pb.optim.Adam(pb.optim.Cosine(1e-2))"
-_LAYER = "write it as a layer of your own: a class of pb.nn.Module whose `__call__` is written in NumPy"
 _NORM = "pb.nn.LayerNorm(size), which is of each sample alone: modules keep no statistics of batches"
 _KEYS = "make a key with pb.random.key(0), and write "
 
@@ -89,6 +88,7 @@ INSTEAD: dict[str, dict[str, str]] = {
             ("Conv2d", "Conv2D", "Convolution"),
             "pb.nn.Conv(n_in, n_out, (3, 3), key=pb.random.key(0)); channels are last",
         ),
+        "DepthwiseConv2D": "pb.nn.Conv(n, n, (3, 3), key=pb.random.key(0), groups=n); channels are last",
         **dict.fromkeys(
             ("MaxPool1d", "MaxPool2d", "MaxPooling1D", "MaxPooling2D", "max_pool"), "pb.nn.MaxPool((2, 2))"
         ),
@@ -103,9 +103,13 @@ INSTEAD: dict[str, dict[str, str]] = {
         "one_hot": "np.eye(classes)[y]; pb.nn.cross_entropy takes the numbers of classes themselves",
         "log_sigmoid": "-pb.nn.softplus(-x)",
         **dict.fromkeys(("hard_tanh", "relu6"), "np.clip(x, low, high)"),
-        **dict.fromkeys(("MultiheadAttention", "MultiHeadAttention"), _LAYER),
+        **dict.fromkeys(
+            ("MultiheadAttention", "MultiHeadAttention", "SelfAttention"),
+            "pb.nn.Attention(size, heads, key=pb.random.key(0))",
+        ),
         **dict.fromkeys(("BatchNormalization", "BatchNorm1d", "BatchNorm2d", "BatchNorm", "LayerNormalization"), _NORM),
-        **dict.fromkeys(("LSTM", "RNN", "GRU"), f"{_LAYER} with pb.scan"),
+        "SimpleRNN": "pb.nn.RNN(n_in, size, key=pb.random.key(0))",
+        **{f"{name}Cell": f"pb.nn.{name}(n_in, size, key=pb.random.key(0))" for name in ("LSTM", "GRU", "RNN")},
         **{name: f'pb.nn.Activation("{name.lower()}")' for name in ("GELU", "SiLU", "ELU")},
         "LeakyReLU": 'pb.nn.Activation("leaky_relu")',
         "swish": "pb.nn.silu",

@@ -10,6 +10,9 @@ import payback as pb
 from native.compare import both
 from ops.checks import same_bits
 from payback.native.lower.products.paid import alone
+from payback.native.lower.products.product import shape_of
+from payback.native.planning.layout import contiguous
+from payback.trace.tree import leaves
 
 windows_of = np.lib.stride_tricks.sliding_window_view
 
@@ -124,3 +127,49 @@ def test_windows_that_are_copied_for_a_product_serve_its_gradient():
     for found, wanted in zip(compiled(w, x), made(w, x), strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-10)
     assert len(re.findall(r"copy  →", compiled.explain_compilation())) == 1
+
+
+def test_a_layer_reads_neighborhoods_where_they_lie():
+    """Whole rows of them: entries and channels are one run of memory, however the letters are ordered."""
+    net, x = pb.nn.Conv(4, 8, (3, 3), key=pb.random.key(0)), np.ones((4, 20, 20, 4), np.float32)
+    f = pb.compile(pb.grad(lambda x: np.sum(np.tanh(net(np.tanh(x))))))
+    f(x)
+    told = f.explain_compilation()
+    assert "paid to windows" in told
+    assert "copy" not in told
+
+
+@pytest.mark.parametrize("letters", ["nyxckl,klco->nyxo", "nyxklc,klco->nyxo", "nyxlkc,klco->nyxo"])
+def test_sums_are_taken_in_the_order_of_the_memory(letters):
+    strides = {"n": 4096, "y": 128, "x": 4, "k": 128, "l": 4, "c": 1, "o": 1}
+    extents = {"n": 4, "y": 18, "x": 18, "k": 3, "l": 3, "c": 4, "o": 8}
+    left, *_ = spec = tuple(re.split(",|->", letters))
+    sizes = [tuple(extents[c] for c in part) for part in spec]
+    forms = [(sizes[0], tuple(strides[c] for c in left)), *((size, contiguous(size)) for size in sizes[1:])]
+    found = shape_of(spec, *forms)
+    assert found.size("k") == 3 * 4
+    assert found.stride(0, "m") == 4, "rows are neighbors"
+
+
+@pytest.mark.parametrize("layer", ["images", "groups", "LSTM", "Attention"])
+def test_layers_have_the_same_bits_on_any_number_of_threads(layer):
+    g, key = np.random.default_rng(0), pb.random.key(0)
+    net, x = {
+        "images": lambda: (pb.nn.Conv(8, 16, (3, 3), key=key, padding="same"), (8, 16, 16, 8)),
+        "groups": lambda: (pb.nn.Conv(16, 16, (3, 3), key=key, stride=2, groups=16), (8, 32, 32, 16)),
+        "LSTM": lambda: (pb.nn.LSTM(16, 32, key=key), (32, 8, 16)),
+        "Attention": lambda: (pb.nn.Attention(32, 4, key=key), (16, 32, 32)),
+    }[layer]()
+    x = g.normal(size=x).astype(np.float32)
+    f = pb.value_and_grad(lambda net, x: np.mean(net(x) ** 2), argnums=(0, 1))
+    compiled, expected, first = pb.compile(f), leaves(f(net, x)), None
+    try:
+        for threads in (1, 2, 3):
+            pb.set_threads(threads)
+            found = leaves(compiled(net, x))
+            first = first or found
+            assert all(map(same_bits, found, first)), threads
+    finally:
+        pb.set_threads(None)
+    for one, other in zip(first, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-3, atol=1e-5 * np.abs(other).max())

@@ -53,6 +53,27 @@ def test_a_convolution(seed):
     pb.check_grads(lambda layer, x: (layer(x) ** 2).sum(), layer, x)
 
 
+@pytest.mark.parametrize("seed", range(amount.cases(4, 40)))
+def test_groups_of_channels(seed):
+    """Each group is a convolution of its own."""
+    random = np.random.default_rng(seed)
+    groups, n_in, n_out = int(random.integers(2, 4)), int(random.integers(1, 3)), int(random.integers(1, 3))
+    told = dict(stride=int(random.integers(1, 3)), padding=["valid", "same"][seed % 2], key=KEY, dtype=float)
+    layer = pb.nn.Conv(groups * n_in, groups * n_out, (3, 2), groups=groups, **told)
+    layer = layer.replace(bias=random.normal(size=groups * n_out))
+    x = random.normal(size=(2, 6, 5, groups * n_in))
+    assert layer.weight.shape == (3, 2, n_in, groups * n_out)
+    one = layer.replace(groups=1)
+    for g in range(groups):
+        own, made = slice(g * n_in, (g + 1) * n_in), slice(g * n_out, (g + 1) * n_out)
+        alone = one.replace(weight=layer.weight[..., made], bias=layer.bias[made])
+        np.testing.assert_allclose(layer(x)[..., made], convolved(alone, x[..., own]), rtol=1e-10, atol=1e-12)
+    pb.check_grads(lambda layer, x: (layer(x) ** 2).sum(), layer, x)
+    f = pb.value_and_grad(lambda layer, x: (layer(x) ** 2).sum())
+    for found, expected in zip(leaves(pb.compile(f)(layer, x)), leaves(f(layer, x)), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
+
+
 @pytest.mark.parametrize("seed", range(amount.cases(3, 30)))
 def test_pooling(seed):
     random = np.random.default_rng(seed)
@@ -80,6 +101,8 @@ def test_pooling(seed):
         (lambda: pb.nn.Conv(1, 1, (3, 3, 3), key=KEY), "a number for each axis"),
         (lambda: pb.nn.Conv(1, 1, (3, 0), key=KEY), "a layer of 0 places"),
         (lambda: pb.nn.Conv(1, 1, (3,), key=KEY, stride=0), "a layer of 0 places from one to the next"),
+        (lambda: pb.nn.Conv(4, 6, (3,), key=KEY, groups=4), "4 inputs and 6 outputs in 4 groups"),
+        (lambda: pb.nn.Conv(1, 1, (3,), key=KEY, groups=0), "a layer of 0 groups"),
         (lambda: pb.nn.Conv(1, 1, (3,), key=KEY, padding="full"), 'it is "valid" or "same"'),
         (lambda: pb.nn.Conv(1, 1, (3,), key=KEY, dtype=int), "int"),
         (lambda: pb.nn.Conv(1, 1, (3,), key=KEY, initializer="zeros"), "there is no initializer 'zeros'"),

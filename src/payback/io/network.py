@@ -11,9 +11,11 @@ import numpy as np
 from payback import random
 from payback.errors import InputError, ModelFileError
 from payback.nn.activations import ACTIVATIONS
+from payback.nn.attention import Attention
 from payback.nn.convolution import Conv, MaxPool, MeanPool
 from payback.nn.layers import MLP, Activation, Dropout, Embedding, Flatten, Frozen, Linear, Residual, Sequential
 from payback.nn.normalization import LayerNorm, RMSNorm
+from payback.nn.recurrent import GRU, LSTM, RNN
 
 MAX_PARAMETERS = 2**34
 MAX_DEPTH = 50
@@ -130,18 +132,24 @@ class ConvSpec(Described, tag="conv"):
     padding: Literal["valid", "same"]
     bias: bool
     dtype: DType
+    groups: int = 1
 
     @classmethod
     def of(cls, net: Conv, depth: int) -> ConvSpec:
-        *size, n_in, n_out = net.weight.shape
+        *size, inner, n_out = net.weight.shape
         padding: Literal["valid", "same"] = "same" if net.padding == "same" else "valid"
-        return cls(n_in, n_out, size, net.stride, padding, net.bias is not None, net.weight.dtype.name)
+        bias, dtype = net.bias is not None, net.weight.dtype.name
+        return cls(inner * net.groups, n_out, size, net.stride, padding, bias, dtype, net.groups)
 
     def build(self, depth: int) -> Conv:
-        shape = (*self.size, self.n_in, self.n_out)
-        if not (3 <= len(shape) <= 4 and min(*shape, self.stride) >= 1 and prod(shape) <= MAX_PARAMETERS):
-            raise ModelFileError(f"a convolution of {shape}, stride {self.stride}", why="none can be")
-        conv = Conv(1, 1, [1], key=random.key(0), stride=self.stride, padding=self.padding)
+        groups = max(self.groups, 1)
+        shape = (*self.size, self.n_in // groups, self.n_out)
+        alike = self.groups >= 1 and self.n_in % groups == 0 == self.n_out % groups
+        if not (alike and 3 <= len(shape) <= 4 and min(*shape, self.stride) >= 1 and prod(shape) <= MAX_PARAMETERS):
+            raise ModelFileError(
+                f"a convolution of {shape}, stride {self.stride}, {self.groups} groups", why="none can be"
+            )
+        conv = Conv(1, 1, [1], key=random.key(0), stride=self.stride, padding=self.padding).replace(groups=groups)
         bias = _zeros((self.n_out,), self.dtype) if self.bias else None
         return conv.replace(weight=_zeros(shape, self.dtype), bias=bias)
 
@@ -158,6 +166,51 @@ class PoolSpec(Described, tag="pool"):
         if not (1 <= len(self.size) <= 2 and min(self.size) >= 1):
             raise ModelFileError(f"a pool of {self.size}", why="none can be")
         return (MaxPool if self.kind == "max" else MeanPool)(self.size)
+
+
+RECURRENT = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
+
+
+class RecurrentSpec(Described, tag="recurrent"):
+    kind: Literal["rnn", "lstm", "gru"] = msgspec.field(name="of")
+    n_in: int
+    size: int
+    last: bool
+    dtype: DType
+
+    @classmethod
+    def of(cls, net: RNN | LSTM | GRU, depth: int) -> RecurrentSpec:
+        kind: Any = next(kind for kind, layer in RECURRENT.items() if type(net) is layer)
+        return cls(kind, int(net.weight.shape[0]), net.size, net.last, net.weight.dtype.name)
+
+    def build(self, depth: int) -> RNN | LSTM | GRU:
+        layer: Any = RECURRENT[self.kind]
+        columns = layer.gates * self.size
+        if not (min(self.n_in, self.size) >= 1 and max(self.n_in, self.size) * columns <= MAX_PARAMETERS):
+            raise ModelFileError(f"a recurrent layer of {self.n_in} inputs and {self.size} units", why="none can be")
+        shapes = {"weight": (self.n_in, columns), "recurrent": (self.size, columns), "bias": (columns,)}
+        shapes |= {"inner": (self.size,)} if layer is GRU else {}
+        made = layer(1, 1, key=random.key(0), last=self.last)
+        return made.replace(**{name: _zeros(shape, self.dtype) for name, shape in shapes.items()})
+
+
+class AttentionSpec(Described, tag="attention"):
+    size: int
+    heads: int
+    causal: bool
+    dtype: DType
+
+    @classmethod
+    def of(cls, net: Attention, depth: int) -> AttentionSpec:
+        return cls(int(net.out.shape[0]), net.heads, net.causal, net.out.dtype.name)
+
+    def build(self, depth: int) -> Attention:
+        if not (1 <= self.heads <= self.size and self.size % self.heads == 0 and 3 * self.size**2 <= MAX_PARAMETERS):
+            raise ModelFileError(f"attention of {self.heads} heads and a size of {self.size}", why="none can be")
+        shapes = {"weight": (self.size, 3 * self.size), "bias": (3 * self.size,), "out": (self.size, self.size),
+                  "out_bias": (self.size,)}  # fmt: skip
+        made = object.__new__(Attention).replace(heads=self.heads, causal=self.causal)
+        return made.replace(**{name: _zeros(shape, self.dtype) for name, shape in shapes.items()})
 
 
 class SequentialSpec(Described, tag="sequential"):
@@ -214,12 +267,12 @@ class Custom(msgspec.Struct, tag="custom", tag_field="layer", forbid_unknown_fie
 LAYERS: dict[type, type[Described]] = {
     Linear: LinearSpec, Activation: ActivationSpec, Flatten: FlattenSpec, Dropout: DropoutSpec,
     Embedding: EmbeddingSpec, LayerNorm: NormSpec, RMSNorm: NormSpec, Conv: ConvSpec, MaxPool: PoolSpec,
-    MeanPool: PoolSpec, Sequential: SequentialSpec, Residual: ResidualSpec, Frozen: FrozenSpec,
-    MLP: MLPSpec,
+    MeanPool: PoolSpec, RNN: RecurrentSpec, LSTM: RecurrentSpec, GRU: RecurrentSpec, Attention: AttentionSpec,
+    Sequential: SequentialSpec, Residual: ResidualSpec, Frozen: FrozenSpec, MLP: MLPSpec,
 }  # fmt: skip
 Layer = (
     LinearSpec | ActivationSpec | FlattenSpec | DropoutSpec | EmbeddingSpec | NormSpec | ConvSpec
-    | PoolSpec | MLPSpec | SequentialSpec | ResidualSpec | FrozenSpec
+    | PoolSpec | RecurrentSpec | AttentionSpec | MLPSpec | SequentialSpec | ResidualSpec | FrozenSpec
 )  # fmt: skip
 Spec = Layer | Custom
 

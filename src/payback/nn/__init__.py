@@ -21,6 +21,7 @@ from payback.nn.activations import (
     softplus,
     tanh,
 )
+from payback.nn.attention import Attention
 from payback.nn.convolution import Conv, MaxPool, MeanPool
 from payback.nn.drawing import training
 from payback.nn.initializers import INITIALIZERS, glorot_normal, glorot_uniform, he_normal, he_uniform
@@ -28,13 +29,18 @@ from payback.nn.layers import MLP, Activation, Dropout, Embedding, Flatten, Froz
 from payback.nn.losses import LOSSES, binary_cross_entropy, cross_entropy, huber, squared_error
 from payback.nn.module import Module, parameters, static, summary
 from payback.nn.normalization import LayerNorm, RMSNorm
+from payback.nn.recurrent import GRU, LSTM, RNN
 
 __all__ = [
     "ACTIVATIONS",
+    "GRU",
     "INITIALIZERS",
     "LOSSES",
+    "LSTM",
     "MLP",
+    "RNN",
     "Activation",
+    "Attention",
     "Conv",
     "Dropout",
     "Embedding",

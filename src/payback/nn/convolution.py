@@ -8,6 +8,7 @@ from math import prod
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from payback import random
 from payback.errors import InputError, ShapeError
@@ -24,10 +25,13 @@ class Conv(Module):
     n_in, n_out: numbers of channels; x is (n, length, n_in) or (n, height, width, n_in): write x[..., None] for one.
     size: of a neighborhood, one number for each axis: (3, 3) for images, (5,) for rows of numbers.
     padding: "valid": neighborhoods lie within x; "same": it is continued with zeros, so the result has its places (all
-    of them, or every stride-th).  stride: from one place to the next.  Other options: as of `Linear`.
-    Its parameters are `weight`, (*size, n_in, n_out), and `bias`, (n_out,) or None.
+    of them, or every stride-th).  stride: from one place to the next.
+    groups: the channels are so many groups, in order, and each makes its part of the outputs; groups=n_in is each
+    channel by itself (depthwise: Chollet, CVPR 2017).  Other options: as of `Linear`.
+    Its parameters are `weight`, (*size, n_in // groups, n_out), and `bias`, (n_out,) or None.
 
-    Raises InputError for sizes below 1 and unknown names, ShapeError for an x that does not fit.
+    Raises InputError for sizes below 1, groups that do not divide the channels, and unknown names, ShapeError for an x
+    that does not fit.
 
     >>> import numpy as np, payback as pb
     >>> images, key = np.ones((5, 8, 8, 1), np.float32), pb.random.key(0)
@@ -41,6 +45,7 @@ class Conv(Module):
     bias: Any
     stride: int = static()
     padding: str = static()
+    groups: int = static()
 
     @told("pb.nn.Conv")
     def __init__(
@@ -52,14 +57,18 @@ class Conv(Module):
         key: Any,
         stride: int = 1,
         padding: str = "valid",
+        groups: int = 1,
         bias: bool = True,
         initializer: str = "he_normal",
         dtype: Any = np.float32,
     ):
         places = _each(size)
         n_in, n_out = check_size(n_in, "inputs"), check_size(n_out, "outputs")
-        drawn = known(initializer, INITIALIZERS, "initializer")(key, prod(places) * n_in, n_out, random.floating(dtype))
-        self.weight = drawn.reshape(*places, n_in, n_out)
+        self.groups = check_size(groups, "groups")
+        if n_in % self.groups or n_out % self.groups:
+            raise InputError(f"{n_in} inputs and {n_out} outputs in {groups} groups", why="all groups are alike")
+        draw, sums = known(initializer, INITIALIZERS, "initializer"), prod(places) * (n_in // self.groups)
+        self.weight = draw(key, sums, n_out, random.floating(dtype)).reshape(*places, n_in // self.groups, n_out)
         self.bias = np.zeros(n_out, dtype) if bias else None
         self.stride = check_size(stride, "places from one to the next")
         if padding not in ("valid", "same"):
@@ -68,20 +77,33 @@ class Conv(Module):
 
     @told("pb.nn.Conv")
     def __call__(self, x: Any) -> Any:
-        *size, n_in, n_out = self.weight.shape
-        x = _checked(x, len(size), n_in)
+        *size, inner, n_out = self.weight.shape
+        x = _checked(x, len(size), inner * self.groups)
         if self.padding == "same":
             x = np.pad(
                 x, [(0, 0), *(_beside(n, k, self.stride) for n, k in zip(x.shape[1:-1], size, strict=True)), (0, 0)]
             )
         counts = _counts(x.shape[1:-1], size, self.stride)
-        # one product with all neighborhoods side by side is faster than a sum of one for each of their entries
-        parts = [
-            x[:, *(slice(k, k + self.stride * (n - 1) + 1, self.stride) for k, n in zip(start, counts, strict=True))]
-            for start in product(*map(range, size))
-        ]
-        y = np.concatenate(parts, axis=-1) @ self.weight.reshape(prod(size) * n_in, n_out)
+        if self.groups == 1:
+            y = self._product(x, self.weight)
+        elif inner == 1:  # a sum of as many products as neighborhoods have places, each of whole arrays
+            x = x if n_out == self.groups else np.repeat(x, n_out // self.groups, axis=-1)
+            ends = [self.stride * (n - 1) + 1 for n in counts]
+            y = sum(
+                x[:, *(slice(k, k + end, self.stride) for k, end in zip(at, ends, strict=True))] * self.weight[*at, 0]
+                for at in product(*map(range, size))
+            )
+        else:
+            parts = zip(np.split(x, self.groups, -1), np.split(self.weight, self.groups, -1), strict=True)
+            y = np.concatenate([self._product(*part) for part in parts], axis=-1)
         return y if self.bias is None else y + self.bias
+
+    def _product(self, x: Any, weight: Any) -> Any:
+        """All neighborhoods times a matrix.  They are a view: compiled, they are read and paid back where they lie."""
+        *size, _, _ = weight.shape
+        axes = tuple(range(1, len(size) + 1))
+        around = sliding_window_view(x, size, axis=axes)[:, *[slice(None, None, self.stride)] * len(size)]
+        return np.tensordot(around, weight, (range(-1 - len(size), 0), (len(size), *range(len(size)))))
 
 
 class _Pool(Module):

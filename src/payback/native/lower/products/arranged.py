@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 from itertools import product
-from math import prod
+from math import inf, prod
 from typing import Any
 
 import numpy as np
 
+from payback.native.lower.products.paid import alone
 from payback.native.planning import layout
 from payback.native.planning.layout import Buffer, View
 
@@ -26,10 +27,28 @@ STORE = 8  # multiplications that reading and storing a partial sum costs
 TURN, PACK = 0.15, 2.0
 LINES = 512  # of memory that stay in the first cache: an entry of A is read alone in any case
 COPY, RUN, AGAIN = 0.05, 1.6, 200.0  # an entry that is copied, a run of such entries, and a kernel more
+BEYOND, AFAR = 1 << 20, 0.25  # entries that caches do not keep until they are read; what one of so many costs
+PAGE, FAR = 1024, 1.3  # entries of a page of memory, and what a product costs more whose rows or sums lie on many
 PAY = 0.4  # an entry that is stored, and then added to what windows are paid
 
 Spec = tuple[str, str, str]
 _Form = tuple[layout.Shape, layout.Shape]  # shape and strides
+
+
+def in_runs(kinds: dict[str, list[str]], extent: dict[str, int], moves: list[dict[str, int]]) -> Any:
+    """Extents, strides and tags of a contraction's axes, those merged that lie in one run.
+
+    The axes of a kind may be taken in any order: that of their letters, or of a memory where more of them are a run.
+    """
+    tags = "".join(kind * len(kinds[kind]) for kind in "bmnk")
+    forms = []
+    for move in (None, *moves) if max(map(tags.count, "mnk")) > 1 else (None,):
+        letters = [*kinds["b"]]
+        for kind in "mnk":
+            letters += kinds[kind] if move is None else sorted(kinds[kind], key=lambda c: -abs(move.get(c, 0)))
+        strides = [tuple(m.get(c, 0) for c in letters) for m in moves]
+        forms.append(layout.collapsed(tuple(extent[c] for c in letters), strides, tags))
+    return min(forms, key=lambda form: len(form[0]))
 
 
 def around(extents: list[int], moves: list[list[int]], tags: str) -> tuple[list[int], list[list[int]], str] | None:
@@ -37,17 +56,31 @@ def around(extents: list[int], moves: list[list[int]], tags: str) -> tuple[list[
 
     None where plain loops are no slower.
     """
-    axes = [[i for i, tag in enumerate(tags) if tag == kind] or [-1] for kind in "mnk"]
-    found = []
-    for kept in product(*axes):
-        loops = [i for i in range(len(tags)) if i not in kept]
-        order = [i for i in loops if tags[i] != "k"] + [i for i in loops if tags[i] == "k"]
-        order += [i for i in kept if i >= 0]
-        made = "".join("r" if tags[i] == "k" else "b" for i in order[: len(loops)])
-        made += "".join(kind for kind, i in zip("mnk", kept, strict=True) if i >= 0)
-        found.append(([extents[i] for i in order], [[move[i] for i in order] for move in moves], made))
-    best = min(found, key=lambda each: price(*each))
-    return best if price(*best) < price_of_loops(extents, moves, tags) else None
+    choices = [axes for kind in "mnk" if (axes := [i for i, tag in enumerate(tags) if tag == kind])]
+    result = min((_with_loops(extents, moves, tags, kept) for kept in product(*choices)), key=_price_of_way)
+    return result if price(*result) < price_of_loops(extents, moves, tags) else None
+
+
+def _with_loops(extents: list[int], moves: list[list[int]], tags: str, kept: tuple[int, ...]) -> Any:
+    """The axes with those last that are the product's."""
+    loops = [i for i in range(len(tags)) if i not in kept]
+    order = [i for i in loops if tags[i] != "k"] + [i for i in loops if tags[i] == "k"] + list(kept)
+    made = "".join("r" if tags[i] == "k" else "b" for i in order[: len(loops)]) + "".join(tags[i] for i in kept)
+    return [extents[i] for i in order], [[move[i] for i in order] for move in moves], made
+
+
+def _price_of_way(way: tuple[list[int], list[list[int]], str]) -> tuple[float, int]:
+    """As `price`; more where neighbors in a product lie on other pages, and no price where its entries share places.
+
+    Of equal ones that is best whose neighbors are nearest.
+    """
+    extents, moves, tags = way
+    own = [i for i, tag in enumerate(tags) if tag in "mn"]
+    form = [extents[i] for i in own], [moves[2][i] for i in own]
+    if not all(alone(k, *form) for k in range(len(own))):
+        return inf, 0
+    apart = [max(abs(move[i]) for move in moves) for i, tag in enumerate(tags) if tag in "mk"]
+    return price(*way) * FAR ** sum(stride >= PAGE for stride in apart), sum(apart)
 
 
 def price(extents: list[int], moves: list[list[int]], tags: str) -> float:
@@ -120,7 +153,7 @@ def _price_of_copy(view: View) -> float:
     """Of putting its entries in a row; those that lie side by side come together."""
     extents, (strides,), _ = layout.collapsed(view.shape, [view.strides], "c" * len(view.shape))
     run = max(extents[-1], 1) if extents and strides[-1] == 1 else 1
-    return prod(view.shape) * (COPY + RUN / run)
+    return prod(view.shape) * ((COPY if prod(view.shape) < BEYOND else AFAR) + RUN / run)
 
 
 def _forms(*views: View) -> list[_Form]:

@@ -47,6 +47,16 @@ def place(steps: list[Node], total: View) -> View | None:
     return lies
 
 
+def by_columns(planner: Any, spec: Any, a: View, b: View, turned: bool, lies: View) -> tuple[Any, View, View]:
+    """The operand that has the columns copied, so that they are neighbors as they are in the result."""
+    letters, out = spec[not turned], spec[2]
+    along = dict(zip(out, lies.strides, strict=True))
+    now = "".join(sorted(letters, key=lambda c: (c in out, -along.get(c, 0))))
+    view = (b, a)[turned]
+    copied = planner.copy(layout.transposed(view, tuple(map(letters.index, now))), view.buffer.dtype)
+    return ((now, spec[1], out), copied, b) if turned else ((spec[0], now, out), a, copied)
+
+
 def alone(axis: int, extents: list[int], strides: list[int]) -> bool:
     """Whether entries of a view that differ along an axis differ in place, whatever the other axes say."""
     others = [(n, stride) for k, (n, stride) in enumerate(zip(extents, strides, strict=True)) if k != axis and n > 1]

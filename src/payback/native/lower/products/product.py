@@ -18,12 +18,12 @@ from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments
 from payback.native.lower.pointwise import code_of
 from payback.native.lower.products.after import After
-from payback.native.lower.products.arranged import PAY, Spec, around, arranged, price_of
+from payback.native.lower.products.arranged import PAY, Spec, around, arranged, in_runs, price_of
 from payback.native.lower.products.blocked import contraction
 from payback.native.lower.products.blocked.choice import K_BLOCK, Plan, plan
 from payback.native.lower.products.contract import Contraction
 from payback.native.lower.products.narrow import Few, narrow
-from payback.native.lower.products.paid import alone, place, windows
+from payback.native.lower.products.paid import alone, by_columns, place, windows
 from payback.native.lower.products.skinny import skinny
 from payback.native.lower.products.small import Small, small, sums_beside, with_sums
 from payback.native.planning import layout
@@ -140,10 +140,7 @@ def shape_of(
     if turned:
         moves[0], moves[1] = moves[1], moves[0]
         kinds["m"], kinds["n"] = kinds["n"], kinds["m"]
-    letters = "".join("".join(kinds[kind]) for kind in "bmnk")
-    tags = "".join(kind * len(kinds[kind]) for kind in "bmnk")
-    lengths = tuple(extent[c] for c in letters)
-    extents, axes, tags = layout.collapsed(lengths, [tuple(m.get(c, 0) for c in letters) for m in moves], tags)
+    extents, axes, tags = in_runs(kinds, extent, moves)
     plain = all(tags.count(kind) <= 1 for kind in "mnk")
     loops = around(extents, axes, tags) if of_matrices and not plain and 0 not in extents else None
     if loops is not None:
@@ -376,6 +373,8 @@ def _paid(planner: Any, node: Node, spec: Spec, a: View, b: View, text: str) -> 
     extents, strides = [form.extents[axis] for axis in axes], [form.moves[2][axis] for axis in axes]
     if not form.plain or not all(alone(k, extents, strides) for k in range(len(axes))):  # of one product
         return False
+    if form.stride(1, "n") != 1 and form.size("b") >= MANY:  # it would be packed for each of so many products
+        spec, a, b = by_columns(planner, spec, a, b, form.turned, lies)
     target = planner.allocate(total, dtype, shape)
     planner.gone |= {node, *steps[:-1]}
     planner.nest([("lit", code, "0.0")], [code], [("store", target, 0)], shape, "zeros")
