@@ -60,6 +60,10 @@ NETS = {
         pb.nn.Conv(2, 1, [1, 2], key=pb.random.key(1), stride=2, bias=False, dtype=dtype),
         pb.nn.MeanPool((1, 1)),
     ),
+    "recurrent": lambda dtype: pb.nn.Sequential(
+        pb.nn.GRU(2, 3, key=pb.random.key(1), reverse=True, dtype=dtype),
+        pb.nn.LSTM(3, 2, key=pb.random.key(2), last=True, dtype=dtype),
+    ),
     "frozen": lambda dtype: pb.nn.Sequential(
         pb.nn.Frozen(pb.nn.MLP([2, 3, 3], dtype=dtype)), pb.nn.Frozen(linear(3, 1, dtype))
     ),
@@ -82,7 +86,7 @@ def test_what_is_written_is_read(tmp_path, name, dtype):
     assert type(found) is type(net)
     assert repr(found) == repr(net)
     assert set(os.listdir(tmp_path / "m")) == NAMES
-    several = {"flatten": (2, 2, 3), "conv": (2, 2, 3, 1)}
+    several = {"flatten": (2, 2, 3), "recurrent": (2, 3, 2), "conv": (2, 2, 3, 1)}
     x = np.ones(several[name] if name in several else (2, {"mlp": 3, "skip": 3, "nested": 1}.get(name, 2)), dtype)
     assert found(x).tobytes() == net(x).tobytes()
 

@@ -14,6 +14,7 @@ from payback.nn.activations import ACTIVATIONS
 from payback.nn.convolution import Conv, MaxPool, MeanPool
 from payback.nn.layers import MLP, Activation, Dropout, Embedding, Flatten, Frozen, Linear, Residual, Sequential
 from payback.nn.normalization import LayerNorm, RMSNorm
+from payback.nn.recurrent import GRU, LSTM
 
 MAX_PARAMETERS = 2**34
 MAX_DEPTH = 50
@@ -160,6 +161,33 @@ class PoolSpec(Described, tag="pool"):
         return (MaxPool if self.kind == "max" else MeanPool)(self.size)
 
 
+class RecurrentSpec(Described, tag="recurrent"):
+    kind: Literal["gru", "lstm"] = msgspec.field(name="of")
+    n_in: int
+    n_out: int
+    last: bool
+    reverse: bool
+    dtype: DType
+
+    @classmethod
+    def of(cls, net: GRU | LSTM, depth: int) -> RecurrentSpec:
+        kind: Literal["gru", "lstm"] = "gru" if isinstance(net, GRU) else "lstm"
+        n_in, n_out = len(net.weight), len(net.recurrent)
+        return cls(kind, n_in, n_out, net.last, net.reverse, net.weight.dtype.name)
+
+    def build(self, depth: int) -> GRU | LSTM:
+        n_in, n_out, gates = self.n_in, self.n_out, 3 if self.kind == "gru" else 4
+        if not (n_in >= 1 and n_out >= 1 and max(n_in, n_out) * gates * n_out <= MAX_PARAMETERS):
+            raise ModelFileError(f"a recurrent layer of {n_in} inputs and {n_out} units", why="no such layer can be")
+        shapes = {"weight": (n_in, gates * n_out), "recurrent": (n_out, gates * n_out), "bias": (gates * n_out,)}
+        if self.kind == "gru":
+            shapes["candidate_bias"] = (n_out,)
+        made = (GRU if self.kind == "gru" else LSTM)(
+            1, 1, key=random.key(0), last=self.last, reverse=self.reverse, dtype=self.dtype
+        )
+        return made.replace(**{name: _zeros(shape, self.dtype) for name, shape in shapes.items()})
+
+
 class SequentialSpec(Described, tag="sequential"):
     layers: list[Layer]
 
@@ -214,12 +242,12 @@ class Custom(msgspec.Struct, tag="custom", tag_field="layer", forbid_unknown_fie
 LAYERS: dict[type, type[Described]] = {
     Linear: LinearSpec, Activation: ActivationSpec, Flatten: FlattenSpec, Dropout: DropoutSpec,
     Embedding: EmbeddingSpec, LayerNorm: NormSpec, RMSNorm: NormSpec, Conv: ConvSpec, MaxPool: PoolSpec,
-    MeanPool: PoolSpec, Sequential: SequentialSpec, Residual: ResidualSpec, Frozen: FrozenSpec,
-    MLP: MLPSpec,
+    MeanPool: PoolSpec, GRU: RecurrentSpec, LSTM: RecurrentSpec, Sequential: SequentialSpec, Residual: ResidualSpec,
+    Frozen: FrozenSpec, MLP: MLPSpec,
 }  # fmt: skip
 Layer = (
     LinearSpec | ActivationSpec | FlattenSpec | DropoutSpec | EmbeddingSpec | NormSpec | ConvSpec
-    | PoolSpec | MLPSpec | SequentialSpec | ResidualSpec | FrozenSpec
+    | PoolSpec | RecurrentSpec | MLPSpec | SequentialSpec | ResidualSpec | FrozenSpec
 )  # fmt: skip
 Spec = Layer | Custom
 

@@ -28,11 +28,14 @@ from payback.nn.layers import MLP, Activation, Dropout, Embedding, Flatten, Froz
 from payback.nn.losses import LOSSES, binary_cross_entropy, cross_entropy, huber, squared_error
 from payback.nn.module import Module, parameters, static, summary
 from payback.nn.normalization import LayerNorm, RMSNorm
+from payback.nn.recurrent import GRU, LSTM
 
 __all__ = [
     "ACTIVATIONS",
+    "GRU",
     "INITIALIZERS",
     "LOSSES",
+    "LSTM",
     "MLP",
     "Activation",
     "Conv",

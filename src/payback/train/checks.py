@@ -99,20 +99,25 @@ def fit_target(net: Any, X: Any, y: Any, loss: Any, name: str) -> Any:
             raise ShapeError(f"X has the shape {X.shape}, which does not fit the network", where=problem.where,
                              why=f"for a single row, {problem.what}", fix=problem.fix) from problem  # fmt: skip
     if y.dtype.kind in "iu" and loss == "cross_entropy":
-        if y.ndim == 1 and len(made) == 1 and (y.min() < 0 or y.max() >= made[0]):
-            two = made[0] == 1 and y.min() >= 0 and y.max() <= 1
+        if y.shape[1:] == made[:-1] and made and (y.min() < 0 or y.max() >= made[-1]):
+            two = made == (1,) and y.min() >= 0 and y.max() <= 1
             raise InputError(
                 f"{name} has classes from {y.min()} to {y.max()}",
-                why=f"whole numbers are classes to cross_entropy, and the network has {_outputs(made[0])}, one a class",
+                why="whole numbers are classes to cross_entropy, and the network has "
+                f"{_outputs(made[-1])}, one a class",
                 fix='write loss="binary_cross_entropy", or give the last layer an output for each class; for targets '
                 "that are numbers, y.astype(float)"
                 if two
                 else "number the classes from 0 and give the last layer an output for each; for targets that are "
                 "numbers, write y.astype(float)",
             )
-        if y.ndim != 1:
+        if y.shape[1:] != made[:-1]:
             fix = "write y[:, 0]" if y.size == len(y) else "write y.astype(float) for the probabilities of classes"
-            raise ShapeError(f"{name} has the shape {y.shape}", why="a class is one whole number a sample", fix=fix)
+            why = "a class is one whole number a sample"
+            if len(made) > 1:
+                why = f"the network's results are {(len(X), *made)}: a class for each of {(len(X), *made[:-1])}"
+                fix = "end the network with what makes one answer a sample: a recurrent layer with last=True, Flatten"
+            raise ShapeError(f"{name} has the shape {y.shape}", why=why, fix=fix)
         return y
     if y.dtype.kind in "iu" and isinstance(loss, str):
         y = in_dtype(y, dtype, name)

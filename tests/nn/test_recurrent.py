@@ -1,0 +1,145 @@
+"""Recurrent layers: step by step by hand, and in trainings of sequences."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import amount
+import payback as pb
+from payback.errors import InputError, ModelFileError, ShapeError
+from payback.io.network import RecurrentSpec, build
+from payback.trace.tree import leaves
+from payback.train.metrics import METRICS
+
+KINDS = {"GRU": pb.nn.GRU, "LSTM": pb.nn.LSTM}
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def by_hand(net, x):
+    """(steps, features) to (steps, units), the formulas as the docstrings have them."""
+    n = len(net.recurrent)
+    h, c, states = np.zeros(n), np.zeros(n), []
+    for row in x:
+        if isinstance(net, pb.nn.GRU):
+            r, z, new = (row @ net.weight + net.bias).reshape(3, n)
+            a, b, d = (h @ net.recurrent).reshape(3, n)
+            r, z = sigmoid(r + a), sigmoid(z + b)
+            h = (1 - z) * np.tanh(new + r * (d + net.candidate_bias)) + z * h
+        else:
+            i, f, g, o = (row @ net.weight + net.bias + h @ net.recurrent).reshape(4, n)
+            c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+            h = sigmoid(o) * np.tanh(c)
+        states.append(h)
+    return np.array(states)
+
+
+def filled(kind, random, n_in=3, n_out=4):
+    net = kind(n_in, n_out, key=pb.random.key(0), dtype=float)
+    return net.replace(**{name: random.normal(size=p.shape) for name, p in pb.nn.parameters(net).items()})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_layers_by_hand(kind):
+    random = np.random.default_rng(1)
+    net, x = filled(KINDS[kind], random), random.normal(size=(2, 5, 3))
+    expected = np.stack([by_hand(net, each) for each in x])
+    np.testing.assert_allclose(net(x), expected, rtol=1e-12)
+    np.testing.assert_allclose(net(x[0]), expected[0], rtol=1e-12)
+    np.testing.assert_allclose(net(np.stack([x, x]))[1], expected, rtol=1e-12)
+    np.testing.assert_allclose(net.replace(last=True)(x), expected[:, -1], rtol=1e-12)
+    np.testing.assert_allclose(net.replace(reverse=True)(x[:, ::-1]), expected[:, ::-1], rtol=1e-12)
+    np.testing.assert_allclose(net.replace(reverse=True, last=True)(x[:, ::-1]), expected[:, -1], rtol=1e-12)
+    np.testing.assert_allclose(pb.compile(net.__call__)(x), expected, rtol=1e-12)
+    pb.check_grads(lambda net, x: (net(x) ** 2).sum(), net, x[:, :3])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_at_first(kind):
+    net = KINDS[kind](3, 4, key=pb.random.key(0), dtype=float)
+    for part in np.split(net.recurrent, net.recurrent.shape[1] // 4, axis=1):
+        np.testing.assert_allclose(part.T @ part, np.eye(4), atol=1e-12)
+    assert net.bias.tolist() == ([0.0] * 4 + [1.0] * 4 + [0.0] * 8 if kind == "LSTM" else [0.0] * 12)
+    assert {p.dtype.name for p in leaves(KINDS[kind](3, 4, key=pb.random.key(0)))} == {"float32"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_cannot_be(kind):
+    make, key = KINDS[kind], pb.random.key(0)
+    for sizes in ((0, 1), (1, 0), (2.5, 1)):
+        with pytest.raises(InputError, match="sizes are whole numbers"):
+            make(*sizes, key=key)
+    with pytest.raises(InputError, match="last is 1"):
+        make(1, 1, key=key, last=1)
+    with pytest.raises(TypeError, match="Write last=…"):
+        make(1, 1, key=key, return_sequences=True)
+    for shape in ((2, 5, 4), (3,), ()):
+        with pytest.raises(ShapeError, match=r"it must be \(samples, steps, 3\)"):
+            make(3, 2, key=key)(np.ones(shape))
+    with pytest.raises(ShapeError, match=r"x\[:, :, None\]"):
+        make(1, 2, key=key)(np.ones((2, 5)))
+    for wrong in (RecurrentSpec(kind.lower(), 0, 1, False, False, "float32"),
+                  RecurrentSpec(kind.lower(), 1, 2**18, False, False, "float32")):  # fmt: skip
+        with pytest.raises(ModelFileError):
+            build(wrong)
+
+
+RANDOM = np.random.default_rng(0)
+WORDS = RANDOM.integers(0, 5, (96, 6))
+TAGS = np.concatenate([WORDS[:, :1] % 3, (WORDS[:, 1:] + WORDS[:, :-1]) % 3], axis=1)  # of a word and the one before
+
+
+def tagger(kind):
+    first, second, third = pb.random.split(pb.random.key(0), 3)
+    return pb.nn.Sequential(
+        pb.nn.Embedding(5, 4, key=first), kind(4, 12, key=second), pb.nn.Linear(12, 3, key=third)
+    )  # fmt: skip
+
+
+def test_a_class_at_each_step(monkeypatch):
+    told = dict(X=WORDS, y=TAGS, optimizer=pb.optim.Adam(3e-2), batch_size=32, validation=0.2, metrics=["f1"], seed=0)
+    run = pb.fit(tagger(pb.nn.GRU), **told, epochs=25)
+    logits = run.net(WORDS)
+    assert run.history["accuracy"][-1] > 0.9
+    assert abs((logits.argmax(axis=-1) == TAGS).mean() - run.history["accuracy"][-1]) < 0.1
+    monkeypatch.setenv("PAYBACK_NATIVE", "0")
+    slow = pb.fit(tagger(pb.nn.GRU), **told, epochs=1)
+    for name in ("loss", "accuracy", "validation_loss", "validation_accuracy", "validation_f1"):
+        assert slow.history[name][0] == pytest.approx(run.history[name][0], rel=1e-4), name
+
+
+def test_losses_and_metrics_of_places_are_those_of_their_rows():
+    logits, flat = RANDOM.normal(size=(8, 6, 3)), (-1, 3)
+    for target in (TAGS[:8], pb.nn.softmax(RANDOM.normal(size=(8, 6, 3)))):
+        rows = target.reshape(-1) if target.ndim == 2 else target.reshape(flat)
+        assert pb.nn.cross_entropy(logits, target) == pytest.approx(pb.nn.cross_entropy(logits.reshape(flat), rows))
+        for name in ("accuracy", "balanced_accuracy", "precision", "recall", "f1", "auc"):
+            assert METRICS[name](logits, target) == pytest.approx(METRICS[name](logits.reshape(flat), rows)), name
+    weights = np.arange(8.0)
+    each = [pb.nn.cross_entropy(*pair) for pair in zip(logits, TAGS[:8], strict=True)]
+    assert pb.nn.cross_entropy(logits, TAGS[:8], weights) == pytest.approx(np.average(each, weights=weights))
+    pb.check_grads(lambda z: pb.nn.cross_entropy(z, TAGS[:8], weights), logits)
+    with pytest.raises(ShapeError, match="a sample \\(or place\\)"):
+        pb.nn.cross_entropy(logits, TAGS[:8, 0])
+
+
+@pytest.mark.parametrize("y", [TAGS[:, 0], TAGS[:, :4]])
+def test_targets_that_are_not_one_a_step(y):
+    with pytest.raises(ShapeError, match=r"a class for each of \(96, 6\).*last=True"):
+        pb.fit(tagger(pb.nn.LSTM), WORDS, y, epochs=1)
+    with pytest.raises(InputError, match="classes from 1 to 3"):
+        pb.fit(tagger(pb.nn.LSTM), WORDS, TAGS + 1, epochs=1)
+
+
+@pytest.mark.parametrize("kind", list(KINDS)[: amount.cases(1, 2)])
+def test_a_recorded_run_and_threads(kind, tmp_path):
+    told = dict(X=WORDS, y=TAGS, epochs=2, batch_size=32, seed=0)
+    run = pb.fit(tagger(KINDS[kind]), **told, record=tmp_path / "run")
+    assert np.array_equal(pb.open_run(tmp_path / "run").net(WORDS), run.net(WORDS))
+    pb.set_threads(1)
+    again = pb.fit(tagger(KINDS[kind]), **told)
+    pb.set_threads(None)
+    assert [p.tobytes() for p in leaves(again.net)] == [p.tobytes() for p in leaves(run.net)]
