@@ -229,6 +229,8 @@ def _small(
             return None
         straight = bool(turned) or all(x * itemsize(kind) % LINE == 0 for x in (start, b0))
         rows, vectors = tile(m, k, across(kind, n, True), straight, kind)
+        if turned == "squares":  # all rows are one tile
+            rows, vectors = m, max(8 // m, 1)
         # nothing may be added twice, and rows of A be rows in memory
         even = not turned and after is None and m % rows == 0 and n % lanes == 0 and a0 == 1
         depth = fitting(k, m, n, itemsize(kind)) if even else 0
