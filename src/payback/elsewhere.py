@@ -58,7 +58,7 @@ INSTEAD: dict[str, dict[str, str]] = {
         **dict.fromkeys(("data", "utils", "DataLoader"), _ARRAYS),
         **dict.fromkeys(("Module", "Linear", "MLP", "Sequential"), _NETS),
         **dict.fromkeys(("Adam", "SGD", "optimizers"), "pb.optim.Adam(1e-3) or pb.optim.GradientDescent(0.1)"),
-        "tree_map": "pb.grad takes and returns tuples, lists, dicts and dataclasses as they are",
+        "tree": "pb.tree_map(f, net, other)",
         "save": "run.save(folder) of what pb.fit returned, and then pb.load(folder)",
         "manual_seed": "pb.fit(…, seed=0), and pb.random.key(0) for numbers of your own",
         "set_num_threads": "pb.set_threads(2)",
@@ -182,7 +182,9 @@ METHODS: dict[str, dict[str, str]] = {
             ("parameters", "named_parameters", "params", "state_dict", "get_weights", "weights", "trainable_variables"),
             "use pb.nn.parameters(net)",
         ),
-        **dict.fromkeys(("load_state_dict", "set_weights"), "use net.replace(…), or pb.load(folder)"),
+        **dict.fromkeys(
+            ("load_state_dict", "set_weights"), "use pb.nn.with_parameters(net, values), or pb.load(folder)"
+        ),
         **dict.fromkeys(("save", "save_weights"), "use run.save(folder) of what pb.fit returned"),
         "summary": "write print(pb.nn.summary(net))",
         **dict.fromkeys(

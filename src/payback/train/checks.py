@@ -9,7 +9,7 @@ import numpy as np
 
 from payback.errors import InputError, ShapeError
 from payback.nn.layers import known
-from payback.trace.tree import leaves, paths
+from payback.trace.tree import is_leaf, leaves, paths
 from payback.train.data import check_rows, in_dtype, split_rows
 from payback.train.metrics import (
     METRICS,
@@ -35,12 +35,21 @@ def check_parameters(net: Any) -> None:
     parameters = leaves(net)
     if not parameters:
         raise InputError("the network has no parameters", why="there is nothing to train")
+    places: dict[int, str] = {}
     for name, leaf in zip(paths(net, "net"), parameters, strict=True):
         if not isinstance(leaf, (np.ndarray, np.floating)) or leaf.dtype.kind != "f":
             raise InputError(
                 f"{name} is {leaf!r:.60}",
                 why="parameters are floating arrays",
                 fix="declare other fields with pb.nn.static()",
+            )
+        # what stays as it is may be there twice, and numbers are no arrays of somebody's
+        if isinstance(leaf, np.ndarray) and ".frozen" not in name and places.setdefault(id(leaf), name) != name:
+            raise InputError(
+                f"{name} is {places[id(leaf)]} again",
+                why="each place of a network is trained for itself, so that they would part",
+                fix="for weights that are tied keep the layer in one field of a class of your own, whose __call__ uses "
+                "it twice; for others make another layer, with a key of its own",
             )
 
 
@@ -94,10 +103,17 @@ def fit_target(net: Any, X: Any, y: Any, loss: Any, name: str) -> Any:
     """
     with np.errstate(all="ignore"):  # what is not finite is found, and told, by the step
         try:
-            made, dtype = net(X[:1]).shape[1:], np.result_type(*leaves(net))
+            result, dtype = net(X[:1]), np.result_type(*leaves(net))
         except ShapeError as problem:
             raise ShapeError(f"X has the shape {X.shape}, which does not fit the network", where=problem.where,
                              why=f"for a single row, {problem.what}", fix=problem.fix) from problem  # fmt: skip
+    if not is_leaf(result):
+        if isinstance(loss, str):
+            raise ShapeError(f"the network's result is a {type(result).__name__} of {len(leaves(result))} arrays",
+                             why=f"{loss} takes one", fix="write a loss of all, a function (prediction, target), or "
+                             "np.concatenate them in the network")  # fmt: skip
+        return y
+    made = np.shape(result)[1:]
     if y.dtype.kind in "iu" and loss == "cross_entropy":
         if y.shape[1:] == made[:-1] and made and (y.min() < 0 or y.max() >= made[-1]):
             two = made == (1,) and y.min() >= 0 and y.max() <= 1
@@ -171,10 +187,11 @@ def right_of(loss: str) -> Callable[[Any, Any], Any] | None:
     return {"cross_entropy": right_classes, "binary_cross_entropy": right_answers}.get(loss)
 
 
-def scored_by(metrics: Any, loss: str, held: bool) -> dict[str, Metric]:
+def scored_by(metrics: Any, loss: str, held: bool, result: Any) -> dict[str, Metric]:
     """What tells how good a network is on the rows held out, by name: the metric of the loss, and those asked for.
 
-    held: whether there are such rows.  Raises InputError for what is no metric, or none of such predictions.
+    held: whether there are such rows.  result: of the network, for a row.
+    Raises InputError for what is no metric, or none of such predictions.
     """
     if isinstance(metrics, str) or not isinstance(metrics, Iterable):
         raise InputError(f"metrics is {metrics!r:.60}", why="it is a list of names and functions",
@@ -184,6 +201,10 @@ def scored_by(metrics: Any, loss: str, held: bool) -> dict[str, Metric]:
         if not held:
             raise InputError("metrics are given and no rows are held out", why="metrics are computed of those",
                              fix="give validation=0.2, or (X, y)")  # fmt: skip
+        if not is_leaf(result):
+            kind = type(result).__name__
+            raise InputError(f"metrics of a network whose result is a {kind}", why="they take one array",
+                             fix="leave them out; a callback may compute anything of the network")  # fmt: skip
         if isinstance(metric, str):
             score = known(metric, METRICS, "metric")
             if loss in (CLASSES if metric in OF_VALUES else ("squared_error", "huber")):
