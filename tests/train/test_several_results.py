@@ -100,3 +100,33 @@ def test_parameters_by_their_names():
     ):
         with pytest.raises(kind, match=f"(?i){message}"):
             pb.nn.with_parameters(net, values)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda p, t: np.mean((p[:, 0] - t) ** 2),
+        lambda p, t: np.mean((p - t) ** 2),
+        lambda p, t: np.mean((p.reshape(-1) - t) ** 2),
+        lambda p, t, weights: pb.nn.squared_error(p[:, 0], t, weights),
+        pb.nn.squared_error,
+    ],
+)
+@pytest.mark.parametrize("y", [X[:, 0], (X[:, 0] > 0).astype(int)])
+def test_each_sample_is_compared_with_its_own_target(loss, y):
+    net = pb.nn.MLP([5, 1], seed=0, dtype=float)
+    run = pb.fit(net, X, y, loss=loss, epochs=2, seed=0, validation=(X[:9], y[:9]))
+    usual = pb.fit(net, X, y, loss="squared_error", epochs=2, seed=0, validation=(X[:9], y[:9]))
+    assert run.history["loss"] == pytest.approx(usual.history["loss"], rel=1e-12)
+    assert run.history["validation_loss"] == pytest.approx(usual.history["validation_loss"], rel=1e-12)
+
+
+def test_losses_of_pairs_are_given_a_column():
+    shapes = []
+
+    def ranking(p, t):
+        shapes.append(t.shape)
+        return np.mean(np.maximum(1 - np.sign(t - t[:, 0]) * (p - p[:, 0]), 0))
+
+    pb.fit(pb.nn.MLP([5, 1], seed=0, dtype=float), X, X[:, 0], loss=ranking, epochs=1, validation=0)
+    assert shapes[-1][1:] == (1,)

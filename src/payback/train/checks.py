@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from payback.errors import InputError, ShapeError
+from payback.ir.aval import Aval
 from payback.nn.layers import known
+from payback.trace.abstract import trace
 from payback.trace.tree import is_leaf, leaves, paths
 from payback.train.data import check_rows, in_dtype, split_rows
 from payback.train.metrics import (
@@ -96,8 +98,9 @@ def takes_whole_numbers(net: Any, dtype: Any) -> Callable[[Any], bool]:
     return tried
 
 
-def fit_target(net: Any, X: Any, y: Any, loss: Any, name: str) -> Any:
-    """The target in the shape of the network's result: (n,) becomes (n, 1) for one output.
+def fit_target(net: Any, X: Any, y: Any, loss: Any, name: str, loss_of: Callable[..., Any]) -> Any:
+    """The target in the shape of the network's result: (n,) becomes (n, 1) for one output, unless a loss of the user's
+    (loss_of: with three arguments) wants it as it is.
 
     Raises ShapeError or InputError when they do not go together.
     """
@@ -137,7 +140,7 @@ def fit_target(net: Any, X: Any, y: Any, loss: Any, name: str) -> Any:
         return y
     if y.dtype.kind in "iu" and isinstance(loss, str):
         y = in_dtype(y, dtype, name)
-    if y.ndim == 1 and made == (1,):
+    if y.ndim == 1 and made == (1,) and (isinstance(loss, str) or not _wants_flat(loss_of, result, y)):
         y = y[:, None]
     if isinstance(loss, str) and y.shape[1:] != made:
         fix = f"give the last layer {_outputs(int(np.prod(y.shape[1:], dtype=int)))}, or y as many columns"
@@ -151,6 +154,21 @@ def fit_target(net: Any, X: Any, y: Any, loss: Any, name: str) -> Any:
             fix="give 0 and 1, or another loss",
         )
     return y
+
+
+def _wants_flat(loss: Callable[..., Any], result: Any, y: Any) -> bool:
+    """Whether a loss compares one output a sample with an (n,) target: `prediction[:, 0] - target`, which with (n, 1)
+    would be every sample with every other, as `prediction - target` would be with (n,)."""
+
+    def numbers(shape: tuple[int, ...]) -> float:
+        """How many numbers it computes with for this shape of the target; infinite where it refuses it."""
+        try:
+            traced = trace(loss, Aval((7, 1), np.asarray(result).dtype), Aval(shape, y.dtype), None)
+        except Exception:
+            return np.inf
+        return sum(node.aval.size for node in traced.graph.nodes)
+
+    return numbers((7,)) < numbers((7, 1))
 
 
 def hold_out(net: Any, X: Any, y: Any, weights: Any, validation: Any, key: Any, classify: bool) -> tuple[Any, ...]:
