@@ -102,8 +102,8 @@ def fit(
     (`pb.nn.Embedding`).  y: (n,) class numbers, (n,) or (n, k) numbers.
     loss: a name in `pb.nn.LOSSES` or a function (prediction, target) or (prediction, target, weights) -> scalar, where
     weights are None without sample_weight and prediction is what the network returns, be it several arrays; by default
-    cross-entropy for whole numbers and squared error for others.  To a function an (n,) target beside (n, 1) predictions
-    is given in the shape in which it does not compare every sample with every other.
+    cross-entropy for whole numbers and squared error for others.  A function gets an (n,) target beside (n, 1)
+    predictions in the shape in which it does not compare every sample with every other.
     optimizer: `pb.optim.Adam(1e-3)` by default; or a name in `pb.optim.OPTIMIZERS`, with its usual options.
     epochs: passes over the rows, at most.
     batch_size: rows a step; "all" is one batch.  shuffle: take the rows in another order in every epoch.
