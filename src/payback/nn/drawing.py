@@ -9,6 +9,7 @@ from typing import Any
 
 from payback import random
 from payback.errors import InputError
+from payback.ir.arguments import told
 from payback.trace.array import Traced
 from payback.trace.shim.shim import tracing
 
@@ -52,6 +53,7 @@ def training(key: Any) -> Iterator[None]:
         _drawing.reset(token)
 
 
+@told("pb.nn.key_for")
 def key_for(x: Any) -> Any:
     """The key that a layer of one's own draws with for x, another one at each call; None where nothing is trained.
 

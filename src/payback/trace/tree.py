@@ -350,10 +350,10 @@ def same_structure(tree: Any, other: Any) -> bool:
 
 
 def tree_map(f: Callable[..., Any], tree: Any, *others: Any) -> Any:
-    """`f` on every leaf (and the leaves in the same places of the others), in a container of the same structure:
-    means of networks, sums of gradients.
+    """`f` on every leaf, and on the leaves in the same places of others: means of networks, sums of gradients.
 
     tree, others: tuples, lists, dicts, dataclasses and modules of one structure; leaves are all else.
+    Returns a container like tree.
     Raises ValueError when the structures differ.
 
     >>> import payback as pb
