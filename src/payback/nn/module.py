@@ -180,8 +180,8 @@ def with_parameters(module: Any, values: Mapping[str, Any]) -> Any:
 
     >>> import numpy as np, payback as pb
     >>> net = pb.nn.MLP([2, 3, 1], seed=0)
-    >>> np.savez("weights.npz", **pb.nn.parameters(net))
-    >>> again = pb.nn.with_parameters(pb.nn.MLP([2, 3, 1], seed=1), np.load("weights.npz"))
+    >>> kept = {name: p.copy() for name, p in pb.nn.parameters(net).items()}  # or np.load("weights.npz")
+    >>> again = pb.nn.with_parameters(pb.nn.MLP([2, 3, 1], seed=1), kept)
     >>> np.array_equal(again.layers[0].weight, net.layers[0].weight)
     True
     """
