@@ -41,6 +41,7 @@ _PUBLIC = {
     "why_zero": "glass.why_zero",
     "stop_gradient": "trace.array",
     "variable": "trace.array",
+    "tree_map": "trace.tree",
     "minimize": "optim.minimize",
     "surface": "optim.surface",
     "fit": "train.fit",
@@ -88,6 +89,7 @@ if TYPE_CHECKING:
     from payback.optim.surface import surface as surface
     from payback.trace.array import stop_gradient as stop_gradient
     from payback.trace.array import variable as variable
+    from payback.trace.tree import tree_map as tree_map
     from payback.train.fit import fit as fit
     from payback.train.runs import open_run as open_run
     from payback.transforms.audit import audit as audit

@@ -470,7 +470,8 @@ def test_an_interruption_before_the_first_epoch_ends(run, monkeypatch):
 
     monkeypatch.setattr("payback.train.step.Steps.train", stop)
     monkeypatch.setattr("payback.train.compiled.Compiled.take", stop)
-    code, out, _ = run("train", "iris", "--out", "m")
+    assert run("train", "iris", "--out", "m")[:2] == (130, "")  # while the weight decay is cross-validated
+    code, out, _ = run("train", "iris", *QUICK, "--out", "m")
     assert code == 130
     assert "not one whole epoch; stopped: interrupted" in out
     assert out.endswith("model     saved in m\n")

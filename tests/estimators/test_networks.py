@@ -160,6 +160,8 @@ def test_a_stream_is_a_training_by_hand(native, monkeypatch):
     ("call", "message"),
     [
         (lambda: Classifier(hidden_layer_sizes=(3,)), "has no argument 'hidden_layer_sizes'.*Write hidden=…"),
+        (lambda: Classifier(alpha=1e-4), "has no argument 'alpha'.*Use weight_decay=…"),
+        (lambda: Classifier(nesterovs_momentum=True), "Give an optimizer"),
         (lambda: Classifier(warm_start=True), "has no argument 'warm_start'.*Use partial_fit"),
         (lambda: Classifier(activation="mish").fit(X, Y), "there is no activation 'mish'"),
         (lambda: Classifier(optimizer=pb.optim.Adam(), rate=0.1).fit(X, Y), "are given beside an optimizer"),

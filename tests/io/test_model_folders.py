@@ -63,7 +63,7 @@ NETS = {
     ),
     "recurrent": lambda dtype: pb.nn.Sequential(
         pb.nn.LSTM(2, 4, key=pb.random.key(1), dtype=dtype),
-        pb.nn.GRU(4, 3, key=pb.random.key(1), dtype=dtype),
+        pb.nn.GRU(4, 3, key=pb.random.key(1), reverse=True, dtype=dtype),
         pb.nn.RNN(3, 2, key=pb.random.key(1), last=True, dtype=dtype),
     ),
     "attention": lambda dtype: pb.nn.Attention(6, 3, key=pb.random.key(1), causal=True, dtype=dtype),

@@ -12,7 +12,17 @@ from payback.native.planning import owned, waits
 from payback.native.running import cores, loop, reuse
 from payback.trace.tree import leaves
 
-OPTIMIZERS = [pb.optim.Adam(1e-2), pb.optim.Momentum(1e-2), pb.optim.AdamW(1e-2, clip_norm=0.1)]
+
+class Late(pb.optim.Optimizer):
+    """A step by the mean as it was before: nothing but its own memory reads the new one."""
+
+    slots = 1
+
+    def leaf(self, p, g, slots, rate, step):
+        return p - rate * (0.9 * slots[0] + 0.1 * g), (0.99 * slots[0] + 0.01 * g,)
+
+
+OPTIMIZERS = [pb.optim.Adam(1e-2), pb.optim.Momentum(1e-2), pb.optim.AdamW(1e-2, clip_norm=0.1), Late(1e-2)]
 
 
 @pytest.fixture(autouse=True)
@@ -88,6 +98,13 @@ def test_parameters_belong_to_who_updates_them():
                 before = min(max(middle - first, 0), last - first)
                 foreign += before if command.owner == 1 else last - first - before
     assert foreign <= owned.UNIT * 128
+
+
+def test_what_is_updated_in_place_is_where_each_thread_writes_its_part():
+    expected, _ = trained((64, 10), 1, batch=64, optimizer=3)
+    found, made = trained((64, 10), 2, batch=64, optimizer=3)
+    assert found == expected
+    assert any(command.owner == 1 for command in made.planner.commands)
 
 
 def test_depth_adds_no_waits():

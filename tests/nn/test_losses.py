@@ -156,7 +156,7 @@ def test_shapes_that_do_not_match_raise(name, prediction, target, fix):
 @pytest.mark.parametrize(
     ("logits", "target", "message"),
     [
-        (np.zeros(3), np.zeros(3, int), "they must be (samples, classes)"),
+        (np.zeros(3), np.zeros(3, int), "they must be (samples, …, classes)"),
         (np.zeros((3, 2)), np.zeros((3, 1), int), "Give one whole number a sample"),
         (np.zeros((3, 2)), np.zeros((2,), int), "Give one whole number a sample"),
         (np.zeros((3, 2)), np.zeros((3,)), "they must be equal"),

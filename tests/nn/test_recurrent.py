@@ -9,6 +9,7 @@ import amount
 import payback as pb
 from payback.errors import InputError, ModelFileError, ShapeError
 from payback.io.network import AttentionSpec, RecurrentSpec, build
+from payback.trace.tree import leaves
 
 
 def filled(layer, random):
@@ -60,7 +61,19 @@ def test_recurrent_layers_by_hand(kind, by_hand, seed):
     expected = np.stack(list(by_hand(layer, x)), 1)
     np.testing.assert_allclose(layer(x), expected, rtol=1e-12, atol=1e-14)
     np.testing.assert_array_equal(layer.replace(last=True)(x), layer(x)[:, -1])
+    back, turned = layer.replace(reverse=True), np.ascontiguousarray(x[:, ::-1])
+    np.testing.assert_allclose(back(turned), expected[:, ::-1], rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(back.replace(last=True)(turned), expected[:, -1], rtol=1e-12, atol=1e-14)
     pb.check_grads(lambda layer, x: (layer(x) ** 2).sum(), layer, x)
+
+
+@pytest.mark.parametrize("kind", [kind for kind, _ in KINDS])
+def test_at_first(kind):
+    layer = kind(3, 4, key=pb.random.key(0), dtype=float)
+    for part in np.split(layer.recurrent, kind.gates, axis=1):
+        np.testing.assert_allclose(part.T @ part, np.eye(4), atol=1e-12)
+    assert layer.bias.tolist() == ([0.0] * 4 + [1.0] * 4 + [0.0] * 8 if kind is pb.nn.LSTM else [0.0] * 4 * kind.gates)
+    assert {p.dtype.name for p in leaves(kind(3, 4, key=pb.random.key(0)))} == {"float32"}
 
 
 @pytest.mark.parametrize("causal", [False, True])
@@ -98,6 +111,10 @@ def test_what_cannot_be():
         for sizes in ((0, 3), (3, -1), (2.5, 3)):
             with pytest.raises(InputError, match="sizes are whole numbers"):
                 kind(*sizes, key=key)
+        with pytest.raises(InputError, match="last is 1"):
+            kind(1, 1, key=key, last=1)
+        with pytest.raises(TypeError, match="Write last=…"):
+            kind(1, 1, key=key, return_sequences=True)
         for shape in ((2, 4), (2, 4, 5), (2, 0, 3)):
             with pytest.raises(ShapeError, match=r"\(samples, steps, features\), 3 features here"):
                 kind(3, 2, key=key)(np.ones(shape))
@@ -105,8 +122,8 @@ def test_what_cannot_be():
         pb.nn.Attention(8, 3, key=key)
     with pytest.raises(ShapeError, match=r"\(samples, rows, size\), 8 here"):
         pb.nn.Attention(8, 2, key=key)(np.ones((2, 8)))
-    for wrong in (RecurrentSpec("gru", 0, 2, False, "float32"), AttentionSpec(8, 3, False, "float32"),
-                  RecurrentSpec("rnn", 1, 2**30, False, "float32")):  # fmt: skip
+    for wrong in (RecurrentSpec("gru", 0, 2, False, False, "float32"), AttentionSpec(8, 3, False, "float32"),
+                  RecurrentSpec("rnn", 1, 2**30, False, False, "float32")):  # fmt: skip
         with pytest.raises(ModelFileError, match="none can be"):
             build(wrong)
 

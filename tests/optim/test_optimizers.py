@@ -247,6 +247,7 @@ def test_global_norm():
     ("make", "message"),
     [
         (lambda: Adam(0), "the step length is 0: it must be a positive number"),
+        (lambda: Adam(lambda step: 0.1), "Write a class of pb.optim.Schedule with __call__(self, step, total)"),
         (lambda: Adam(-1.0), "the step length is -1.0"),
         (lambda: Adam(float("nan")), "the step length is nan"),
         (lambda: Adam(float("inf")), "the step length is inf"),

@@ -98,6 +98,7 @@ TASKS = {
     "whether a derivative is right; what stands in its way": "`pb.check_grads(f, x)`; `pb.audit(f, x)`",
     "go down a function; look at it": "`pb.minimize(f, x0, step=0.1)`; `pb.surface(f, at)`",
     "train a network; keep it; use it again": "`pb.fit(net, X, y)`; `run.save(folder)`; `pb.load(folder)`",
+    "do one thing to all parameters": "`pb.tree_map(f, net, other)`",
     "go on with a training; look into one": "`pb.fit(…, resume=run)`; `pb.open_run(folder)`, after `record=folder`",
     "what a gradient is made of": "`pb.explain(f, x)`",
     "where a NaN is from; why a gradient is zero": "`pb.why_nan(f, x)`; `pb.why_zero(f, x)`",

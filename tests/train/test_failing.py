@@ -262,7 +262,7 @@ def test_rows_that_are_combined_with_every_other_are_told():
 
     told = dict(loss=summed, optimizer=GradientDescent(10.0), epochs=200, batch_size="all", validation=0)
     with pytest.raises(NonFiniteError, match=r"prediction.:, 0. - target combines .{1,6},. with .{1,4}, 1., each row"):
-        fit(pb.nn.MLP([3, 1], dtype=float), X, VALUES, **told)
+        fit(pb.nn.MLP([3, 1], dtype=float), X, VALUES[:, None], **told)
 
 
 def test_what_layers_compute_is_not_laid_to_the_line_that_asks(tmp_path):

@@ -113,7 +113,8 @@ def train(
     """Train a network on a table: a CSV file, or digits, iris, wine, breast_cancer or moons.
 
     Prints what it found in the table, the network and how it is trained, and how well it predicts rows that were kept
-    apart. Defaults come from the numbers of rows and columns and the task; all are printed.
+    apart. Defaults come from the numbers of rows and columns and the task, the weight decay of fewer than 2,000 rows
+    from cross-validation; all are printed.
     """
     recipe = Recipe(
         hidden=_hidden(hidden),
@@ -153,8 +154,9 @@ def train(
                       missing=marks)  # fmt: skip
     targets = target_names(data, target)
     spared = [] if without is None else columns_named(data, without)
-    prepared = prepare(data, targets, task=task, recipe=recipe, test=test, last=last, without=spared, missing=marks,
-                       seed=seed)  # fmt: skip
+    with out.waiting("cross-validating the weight decay") as waiting:
+        prepared = prepare(data, targets, task=task, recipe=recipe, test=test, last=last, without=spared, missing=marks,
+                           seed=seed, waiting=waiting)  # fmt: skip
     asked = doubts(data, targets, prepared.model.encoder.feature_names, last=last)
     _tell_table(out, prepared, target is None, task == "auto", asked)
     _tell_training(out, prepared, seed, starts if before is None else 1)
@@ -337,6 +339,7 @@ def _tell_training(out: Output, prepared: Prepared, seed: int, starts: int) -> N
     falling = "" if recipe.optimizer == "gd" or recipe.tol is not None else " falling to 0"
     rate = "found by line search" if recipe.line_search else f"{recipe.rate:g}{falling}"
     more = f", weight decay {recipe.weight_decay:g}" if recipe.weight_decay else ""
+    more += " (cross-validated)" if prepared.tried else ""
     more += f", dropout {recipe.dropout:g}" if recipe.dropout else ""
     more += f", gradients of norm {recipe.clip_norm:g} at most" if recipe.clip_norm else ""
     if recipe.class_weight:

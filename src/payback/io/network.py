@@ -174,23 +174,24 @@ RECURRENT = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
 class RecurrentSpec(Described, tag="recurrent"):
     kind: Literal["rnn", "lstm", "gru"] = msgspec.field(name="of")
     n_in: int
-    size: int
+    n_out: int
     last: bool
+    reverse: bool
     dtype: DType
 
     @classmethod
     def of(cls, net: RNN | LSTM | GRU, depth: int) -> RecurrentSpec:
         kind: Any = next(kind for kind, layer in RECURRENT.items() if type(net) is layer)
-        return cls(kind, int(net.weight.shape[0]), net.size, net.last, net.weight.dtype.name)
+        return cls(kind, int(net.weight.shape[0]), net.size, net.last, net.reverse, net.weight.dtype.name)
 
     def build(self, depth: int) -> RNN | LSTM | GRU:
         layer: Any = RECURRENT[self.kind]
-        columns = layer.gates * self.size
-        if not (min(self.n_in, self.size) >= 1 and max(self.n_in, self.size) * columns <= MAX_PARAMETERS):
-            raise ModelFileError(f"a recurrent layer of {self.n_in} inputs and {self.size} units", why="none can be")
-        shapes = {"weight": (self.n_in, columns), "recurrent": (self.size, columns), "bias": (columns,)}
-        shapes |= {"inner": (self.size,)} if layer is GRU else {}
-        made = layer(1, 1, key=random.key(0), last=self.last)
+        columns = layer.gates * self.n_out
+        if not (min(self.n_in, self.n_out) >= 1 and max(self.n_in, self.n_out) * columns <= MAX_PARAMETERS):
+            raise ModelFileError(f"a recurrent layer of {self.n_in} inputs and {self.n_out} units", why="none can be")
+        shapes = {"weight": (self.n_in, columns), "recurrent": (self.n_out, columns), "bias": (columns,)}
+        shapes |= {"inner": (self.n_out,)} if layer is GRU else {}
+        made = layer(1, 1, key=random.key(0), last=self.last, reverse=self.reverse)
         return made.replace(**{name: _zeros(shape, self.dtype) for name, shape in shapes.items()})
 
 

@@ -23,11 +23,11 @@ from payback.nn.activations import (
 )
 from payback.nn.attention import Attention
 from payback.nn.convolution import Conv, MaxPool, MeanPool
-from payback.nn.drawing import training
+from payback.nn.drawing import key_for, training
 from payback.nn.initializers import INITIALIZERS, glorot_normal, glorot_uniform, he_normal, he_uniform
 from payback.nn.layers import MLP, Activation, Dropout, Embedding, Flatten, Frozen, Linear, Residual, Sequential
 from payback.nn.losses import LOSSES, binary_cross_entropy, cross_entropy, huber, squared_error
-from payback.nn.module import Module, parameters, static, summary
+from payback.nn.module import Module, parameters, static, summary, with_parameters
 from payback.nn.normalization import LayerNorm, RMSNorm
 from payback.nn.recurrent import GRU, LSTM, RNN
 
@@ -64,6 +64,7 @@ __all__ = [
     "he_uniform",
     "huber",
     "identity",
+    "key_for",
     "leaky_relu",
     "log_softmax",
     "logsumexp",
@@ -78,6 +79,7 @@ __all__ = [
     "summary",
     "tanh",
     "training",
+    "with_parameters",
 ]
 
 if not TYPE_CHECKING:  # which would let it pass any name

@@ -9,6 +9,7 @@ from typing import Any
 
 from payback import random
 from payback.errors import InputError
+from payback.ir.arguments import told
 from payback.trace.array import Traced
 from payback.trace.shim.shim import tracing
 
@@ -52,8 +53,26 @@ def training(key: Any) -> Iterator[None]:
         _drawing.reset(token)
 
 
+@told("pb.nn.key_for")
 def key_for(x: Any) -> Any:
-    """The key that a layer draws with for x, or None where nothing is trained."""
+    """The key that a layer of one's own draws with for x, another one at each call; None where nothing is trained.
+
+    x: what the layer was given.  `pb.fit` draws anew in each step, from its seed; in a loop of your own write
+    `with pb.nn.training(key):`.
+    Raises InputError where that is around a function which is traced once.
+
+    >>> import numpy as np, payback as pb
+    >>> class Noise(pb.nn.Module):
+    ...     def __call__(self, x):
+    ...         key = pb.nn.key_for(x)
+    ...         return x if key is None else x + 0.1 * pb.random.normal(key, x.shape)
+    >>> layer, x = Noise(), np.zeros(2)
+    >>> layer(x)
+    array([0., 0.])
+    >>> with pb.nn.training(pb.random.key(0)):
+    ...     bool((layer(x) == layer(x)).any())
+    False
+    """
     drawing = _drawing.get()
     if drawing is None:
         return None

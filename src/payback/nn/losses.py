@@ -86,31 +86,34 @@ def cross_entropy(logits: Any, target: Any, weights: Any = None) -> Any:
     """Mean of −log softmax(logits)[class].
 
     logits: (n, k).  target: (n,) whole numbers 0 … k−1, or (n, k) probabilities.  weights: None, or (n,) numbers ≥ 0.
-    Returns a scalar, the mean over samples (weighted).
+    Of sequences and the like each place has a class: logits (n, …, k), target (n, …) or (n, …, k).
+    Returns a scalar, the mean over samples (weighted) and places.
     Raises ShapeError for other shapes, InputError for classes out of range.
 
     >>> import numpy as np, payback as pb
     >>> float(pb.nn.cross_entropy(np.zeros((3, 4)), np.array([0, 1, 3])).round(6))
     1.386294
     """
-    if len(logits.shape) != 2:
-        raise ShapeError(f"cross-entropy of logits of shape {logits.shape}", why="they must be (samples, classes)")
-    n, k = logits.shape
+    if len(logits.shape) < 2:
+        raise ShapeError(f"cross-entropy of logits of shape {logits.shape}", why="they must be (samples, …, classes)")
+    *places, k = logits.shape
     if target.dtype.kind in "iu":
-        if target.shape != (n,):
+        if target.shape != (*places,):
             raise ShapeError(
                 f"cross-entropy of logits of shape {logits.shape} and classes of shape {target.shape}",
-                fix="give one whole number a sample, or (samples, classes) probabilities",
+                fix="give one whole number a sample (or place), or probabilities in the shape of the logits",
             )
-        if not isinstance(target, Traced) and n and not (target.min() >= 0 and target.max() < k):
+        if not isinstance(target, Traced) and target.size and not (target.min() >= 0 and target.max() < k):
             raise InputError(
                 f"classes from {target.min()} to {target.max()}", why=f"{k} logits stand for the classes 0 to {k - 1}"
             )
-        chosen = logits[np.arange(n), target]
+        rows, classes = (logits, target) if len(places) == 1 else (logits.reshape(-1, k), target.reshape(-1))
+        chosen = rows[np.arange(rows.shape[0]), classes]
+        chosen = chosen if len(places) == 1 else chosen.reshape(target.shape)
     else:
         _same_shape(logits, target, "cross-entropy")
-        chosen = (logits * target).sum(axis=1)
-    return _mean(logsumexp(logits, axis=1) - chosen, weights)
+        chosen = (logits * target).sum(axis=-1)
+    return _mean(logsumexp(logits, axis=-1) - chosen, weights)
 
 
 @told("pb.nn.binary_cross_entropy")

@@ -24,16 +24,18 @@ Bump(center=float64[3])
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import inspect
+from collections.abc import Mapping
 from copy import copy
 from typing import TYPE_CHECKING, Any, Self, dataclass_transform
 
 import numpy as np
 
 from payback.elsewhere import missing_method
-from payback.errors import FieldError
+from payback.errors import FieldError, InputError, ShapeError
 from payback.ir.arguments import answered, told
-from payback.trace.tree import leaves, paths
+from payback.trace.tree import leaves, paths, unflatten
 
 
 def static(**options: Any) -> Any:
@@ -166,6 +168,38 @@ def parameters(module: Any) -> dict[str, Any]:
     {'layers[0].weight': (2, 3), 'layers[0].bias': (3,), 'layers[2].weight': (3, 1), 'layers[2].bias': (1,)}
     """
     return {path.lstrip("."): leaf for path, leaf in zip(paths(module), leaves(module), strict=True)}
+
+
+@told("pb.nn.with_parameters")
+def with_parameters(module: Any, values: Mapping[str, Any]) -> Any:
+    """The same module with other parameters, by the paths that `parameters` tells; those that are not named stay.
+
+    values: arrays in the shapes of the module's, of any file or library; they take its dtypes.  PyTorch has the weights
+    of linear layers transposed.
+    Raises InputError for other paths and for what holds no numbers, ShapeError for other shapes.
+
+    >>> import numpy as np, payback as pb
+    >>> net = pb.nn.MLP([2, 3, 1], seed=0)
+    >>> kept = {name: p.copy() for name, p in pb.nn.parameters(net).items()}  # or np.load("weights.npz")
+    >>> again = pb.nn.with_parameters(pb.nn.MLP([2, 3, 1], seed=1), kept)
+    >>> np.array_equal(again.layers[0].weight, net.layers[0].weight)
+    True
+    """
+    made = parameters(module)
+    for path in values:
+        if path not in made:
+            close = difflib.get_close_matches(str(path), made, 1)
+            raise InputError(f"there is no parameter {path!r:.60}", why=f"there are {', '.join(made):.300}",
+                             fix=f"did you mean {close[0]!r}?" if close else None)  # fmt: skip
+        value, old = np.asarray(values[path]), made[path]
+        if value.dtype.kind not in "fiu":
+            raise InputError(f"{path} holds {value.dtype}", why="parameters are numbers")
+        if value.shape != np.shape(old):
+            turned = value.ndim == 2 and value.shape[::-1] == np.shape(old)
+            raise ShapeError(f"{path} has the shape {value.shape}", why=f"the network's has {np.shape(old)}",
+                             fix="give its transpose, .T" if turned else None)  # fmt: skip
+        made[path] = np.array(value, np.asarray(old).dtype)
+    return unflatten(module, iter(made.values()))
 
 
 @told("pb.nn.summary")

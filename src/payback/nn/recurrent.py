@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from payback import random
-from payback.errors import ShapeError
+from payback.errors import InputError, ShapeError
 from payback.ir.arguments import told
 from payback.nn.activations import sigmoid
 from payback.nn.initializers import glorot_uniform
@@ -17,24 +17,38 @@ from payback.trace.array import Traced
 from payback.transforms.control import scan
 
 
+def orthogonal(key: Any, size: int, dtype: Any) -> Any:
+    """A random orthogonal matrix, so that what is handed on neither grows nor fades at first (Saxe, McClelland &
+    Ganguli, ICLR 2014)."""
+    q, r = np.linalg.qr(random.normal(key, (size, size)).astype(np.float64))
+    return (q * np.sign(np.diag(r))).astype(dtype)
+
+
 class _Recurrent(Module):
-    """weight: (n_in, gates·size), recurrent: (size, gates·size), bias: (gates·size,); the gates side by side."""
+    """weight: (n_in, gates·n_out), recurrent: (n_out, gates·n_out), bias: (gates·n_out,); the gates side by side."""
 
     weight: Any
     recurrent: Any
     bias: Any
     last: bool = static()
+    reverse: bool = static()
 
     gates: ClassVar[int] = 1
 
-    def __init__(self, n_in: int, size: int, *, key: Any, last: bool = False, dtype: Any = np.float32):
-        n_in, size = check_size(n_in, "inputs"), check_size(size, "units")
+    def __init__(
+        self, n_in: int, n_out: int, *, key: Any, last: bool = False, reverse: bool = False, dtype: Any = np.float32
+    ):
+        n_in, n_out = check_size(n_in, "inputs"), check_size(n_out, "units")
+        for name, value in (("last", last), ("reverse", reverse)):
+            if not isinstance(value, bool):
+                raise InputError(f"{name} is {value!r:.40}", why="it must be True or False")
         dtype = random.floating(dtype)
         keys = random.split(key, 2 * self.gates)
-        for name, rows, own in (("weight", n_in, keys[: self.gates]), ("recurrent", size, keys[self.gates :])):
-            setattr(self, name, np.concatenate([glorot_uniform(each, rows, size, dtype) for each in own], axis=1))
-        self.bias = np.zeros(self.gates * size, dtype)
-        self.last = bool(last)
+        inputs = [glorot_uniform(each, n_in, n_out, dtype) for each in keys[: self.gates]]
+        carried = [orthogonal(each, n_out, dtype) for each in keys[self.gates :]]
+        self.weight, self.recurrent = np.concatenate(inputs, axis=1), np.concatenate(carried, axis=1)
+        self.bias = np.zeros(self.gates * n_out, dtype)
+        self.last, self.reverse = last, reverse
 
     @property
     def size(self) -> int:
@@ -61,16 +75,17 @@ class _Recurrent(Module):
             )
         given = np.swapaxes(x @ self.weight + self.bias, 0, 1)  # of all steps in one product
         zeros = np.zeros((x.shape[0], self.size), given.dtype)
-        _, made = scan(self._step, self._begin(zeros), given)
-        return made[-1] if self.last else np.swapaxes(made, 0, 1)
+        _, made = scan(self._step, self._begin(zeros), given, reverse=self.reverse)
+        return made[0 if self.reverse else -1] if self.last else np.swapaxes(made, 0, 1)
 
 
 class RNN(_Recurrent):
     """hₜ = tanh(xₜ·weight + hₜ₋₁·recurrent + bias), from h₀ = 0 (Elman, Cognitive Science 14, 1990).
 
-    n_in, size: numbers of features and of units; x is (n, steps, n_in), the result (n, steps, size).
-    last: of the last step alone, (n, size).  key, dtype: as of `Linear`; the weights are Glorot's, bias starts at zero.
-    Its parameters are `weight`, (n_in, size), `recurrent`, (size, size), and `bias`, (size,).
+    n_in, n_out: numbers of features and of units; x is (n, steps, n_in), the result (n, steps, n_out).
+    last: of the last step alone, (n, n_out).  reverse: from the last step to the first, which then is the last one.
+    key, dtype: as of `Linear`; `weight` is Glorot's at first, `recurrent` orthogonal, bias zero.
+    Its parameters are `weight`, (n_in, n_out), `recurrent`, (n_out, n_out), and `bias`, (n_out,).
 
     Raises InputError for sizes below 1, ShapeError for an x that does not fit.
 
@@ -80,8 +95,10 @@ class RNN(_Recurrent):
     """
 
     @told("pb.nn.RNN")
-    def __init__(self, n_in: int, size: int, *, key: Any, last: bool = False, dtype: Any = np.float32):
-        super().__init__(n_in, size, key=key, last=last, dtype=dtype)
+    def __init__(
+        self, n_in: int, n_out: int, *, key: Any, last: bool = False, reverse: bool = False, dtype: Any = np.float32
+    ):
+        super().__init__(n_in, n_out, key=key, last=last, reverse=reverse, dtype=dtype)
 
     @told("pb.nn.RNN")
     def __call__(self, x: Any) -> Any:
@@ -98,7 +115,8 @@ class LSTM(_Recurrent):
     Of the gates i, f, g, o, side by side in xₜ·weight + hₜ₋₁·recurrent + bias:
     cₜ = σ(f)·cₜ₋₁ + σ(i)·tanh(g), hₜ = σ(o)·tanh(cₜ), from h₀ = c₀ = 0.
     The part of `bias` for f starts at one, so that little is forgotten at first (Jozefowicz et al., ICML 2015).
-    Its parameters are `weight`, (n_in, 4·size), `recurrent`, (size, 4·size), and `bias`, (4·size,): PyTorch's, turned.
+    Its parameters are `weight`, (n_in, 4·n_out), `recurrent`, (n_out, 4·n_out), and `bias`, (4·n_out,): those of
+    PyTorch, turned.
     Arguments, result and what is raised: as of `RNN`.
 
     >>> import numpy as np, payback as pb
@@ -111,9 +129,11 @@ class LSTM(_Recurrent):
     gates: ClassVar[int] = 4
 
     @told("pb.nn.LSTM")
-    def __init__(self, n_in: int, size: int, *, key: Any, last: bool = False, dtype: Any = np.float32):
-        super().__init__(n_in, size, key=key, last=last, dtype=dtype)
-        self.bias[size : 2 * size] = 1.0
+    def __init__(
+        self, n_in: int, n_out: int, *, key: Any, last: bool = False, reverse: bool = False, dtype: Any = np.float32
+    ):
+        super().__init__(n_in, n_out, key=key, last=last, reverse=reverse, dtype=dtype)
+        self.bias[n_out : 2 * n_out] = 1.0
 
     @told("pb.nn.LSTM")
     def __call__(self, x: Any) -> Any:
@@ -135,7 +155,8 @@ class GRU(_Recurrent):
 
     Of a = xₜ·weight + bias and b = hₜ₋₁·recurrent, each in parts r, z, n side by side: r = σ(aᵣ + bᵣ),
     z = σ(a_z + b_z), hₜ = (1 − z)·tanh(aₙ + r·(bₙ + inner)) + z·hₜ₋₁, from h₀ = 0.
-    Its parameters are `weight`, (n_in, 3·size), `recurrent`, (size, 3·size), `bias`, (3·size,), and `inner`, (size,).
+    Its parameters are `weight`, (n_in, 3·n_out), `recurrent`, (n_out, 3·n_out), `bias`, (3·n_out,), and `inner`,
+    (n_out,).
     Arguments, result and what is raised: as of `RNN`.
 
     >>> import numpy as np, payback as pb
@@ -148,9 +169,11 @@ class GRU(_Recurrent):
     gates: ClassVar[int] = 3
 
     @told("pb.nn.GRU")
-    def __init__(self, n_in: int, size: int, *, key: Any, last: bool = False, dtype: Any = np.float32):
-        super().__init__(n_in, size, key=key, last=last, dtype=dtype)
-        self.inner = np.zeros(size, self.bias.dtype)
+    def __init__(
+        self, n_in: int, n_out: int, *, key: Any, last: bool = False, reverse: bool = False, dtype: Any = np.float32
+    ):
+        super().__init__(n_in, n_out, key=key, last=last, reverse=reverse, dtype=dtype)
+        self.inner = np.zeros(n_out, self.bias.dtype)
 
     @told("pb.nn.GRU")
     def __call__(self, x: Any) -> Any:

@@ -87,6 +87,9 @@ class Optimizer:
             # NumPy's numbers would bring their dtype into the step
             if isinstance(value, np.number) and value.dtype.kind in "fiu":
                 object.__setattr__(self, name, value.item())
+        if callable(self.rate) and not isinstance(self.rate, Schedule):
+            raise InputError("the step length is a function", why="it is a positive number or a schedule",
+                             fix="write a class of pb.optim.Schedule with __call__(self, step, total)")  # fmt: skip
         if not isinstance(self.rate, Schedule):
             positive("the step length", self.rate)
         if self.clip_norm is not None:

@@ -358,12 +358,18 @@ def same_structure(tree: Any, other: Any) -> bool:
 
 
 def tree_map(f: Callable[..., Any], tree: Any, *others: Any) -> Any:
-    """`f` on every leaf (and the leaves in the same places of the others), in a container of the same structure.
+    """`f` on every leaf, and on the leaves in the same places of others: means of networks, sums of gradients.
 
+    tree, others: tuples, lists, dicts, dataclasses and modules of one structure; leaves are all else.
+    Returns a container like tree.
     Raises ValueError when the structures differ.
 
-    >>> tree_map(lambda a, b: a + b, {"w": 1.0}, {"w": 2.0})
+    >>> import payback as pb
+    >>> pb.tree_map(lambda a, b: a + b, {"w": 1.0}, {"w": 2.0})
     {'w': 3.0}
+    >>> nets = [pb.nn.MLP([2, 1], seed=seed) for seed in (0, 1)]
+    >>> pb.tree_map(lambda mean, new: 0.9 * mean + 0.1 * new, *nets).layers[0].weight.shape
+    (2, 1)
     """
     for other in others:
         if not same_structure(tree, other):

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from payback.errors import InputError, ShapeError
+from payback.ir.aval import Aval
 from payback.nn.layers import known
-from payback.trace.tree import leaves, paths
+from payback.trace.abstract import trace
+from payback.trace.tree import is_leaf, leaves, paths
 from payback.train.data import check_rows, in_dtype, split_rows
 from payback.train.metrics import (
     METRICS,
@@ -35,12 +37,21 @@ def check_parameters(net: Any) -> None:
     parameters = leaves(net)
     if not parameters:
         raise InputError("the network has no parameters", why="there is nothing to train")
+    places: dict[int, str] = {}
     for name, leaf in zip(paths(net, "net"), parameters, strict=True):
         if not isinstance(leaf, (np.ndarray, np.floating)) or leaf.dtype.kind != "f":
             raise InputError(
                 f"{name} is {leaf!r:.60}",
                 why="parameters are floating arrays",
                 fix="declare other fields with pb.nn.static()",
+            )
+        # what stays as it is may be there twice, and numbers are no arrays of somebody's
+        if isinstance(leaf, np.ndarray) and ".frozen" not in name and places.setdefault(id(leaf), name) != name:
+            raise InputError(
+                f"{name} is {places[id(leaf)]} again",
+                why="each place of a network is trained for itself, so that they would part",
+                fix="for weights that are tied keep the layer in one field of a class of your own, whose __call__ uses "
+                "it twice; for others make another layer, with a key of its own",
             )
 
 
@@ -87,36 +98,49 @@ def takes_whole_numbers(net: Any, dtype: Any) -> Callable[[Any], bool]:
     return tried
 
 
-def fit_target(net: Any, X: Any, y: Any, loss: Any, name: str) -> Any:
-    """The target in the shape of the network's result: (n,) becomes (n, 1) for one output.
+def fit_target(net: Any, X: Any, y: Any, loss: Any, name: str, loss_of: Callable[..., Any]) -> Any:
+    """The target in the shape of the network's result: (n,) becomes (n, 1) for one output, unless a loss of the user's
+    (loss_of: with three arguments) wants it as it is.
 
     Raises ShapeError or InputError when they do not go together.
     """
     with np.errstate(all="ignore"):  # what is not finite is found, and told, by the step
         try:
-            made, dtype = net(X[:1]).shape[1:], np.result_type(*leaves(net))
+            result, dtype = net(X[:1]), np.result_type(*leaves(net))
         except ShapeError as problem:
             raise ShapeError(f"X has the shape {X.shape}, which does not fit the network", where=problem.where,
                              why=f"for a single row, {problem.what}", fix=problem.fix) from problem  # fmt: skip
+    if not is_leaf(result):
+        if isinstance(loss, str):
+            raise ShapeError(f"the network's result is a {type(result).__name__} of {len(leaves(result))} arrays",
+                             why=f"{loss} takes one", fix="write a loss of all, a function (prediction, target), or "
+                             "np.concatenate them in the network")  # fmt: skip
+        return y
+    made = np.shape(result)[1:]
     if y.dtype.kind in "iu" and loss == "cross_entropy":
-        if y.ndim == 1 and len(made) == 1 and (y.min() < 0 or y.max() >= made[0]):
-            two = made[0] == 1 and y.min() >= 0 and y.max() <= 1
+        if y.shape[1:] == made[:-1] and made and (y.min() < 0 or y.max() >= made[-1]):
+            two = made == (1,) and y.min() >= 0 and y.max() <= 1
             raise InputError(
                 f"{name} has classes from {y.min()} to {y.max()}",
-                why=f"whole numbers are classes to cross_entropy, and the network has {_outputs(made[0])}, one a class",
+                why="whole numbers are classes to cross_entropy, and the network has "
+                f"{_outputs(made[-1])}, one a class",
                 fix='write loss="binary_cross_entropy", or give the last layer an output for each class; for targets '
                 "that are numbers, y.astype(float)"
                 if two
                 else "number the classes from 0 and give the last layer an output for each; for targets that are "
                 "numbers, write y.astype(float)",
             )
-        if y.ndim != 1:
+        if y.shape[1:] != made[:-1]:
             fix = "write y[:, 0]" if y.size == len(y) else "write y.astype(float) for the probabilities of classes"
-            raise ShapeError(f"{name} has the shape {y.shape}", why="a class is one whole number a sample", fix=fix)
+            why = "a class is one whole number a sample"
+            if len(made) > 1:
+                why = f"the network's results are {(len(X), *made)}: a class for each of {(len(X), *made[:-1])}"
+                fix = "end the network with what makes one answer a sample: a recurrent layer with last=True, Flatten"
+            raise ShapeError(f"{name} has the shape {y.shape}", why=why, fix=fix)
         return y
     if y.dtype.kind in "iu" and isinstance(loss, str):
         y = in_dtype(y, dtype, name)
-    if y.ndim == 1 and made == (1,):
+    if y.ndim == 1 and made == (1,) and (isinstance(loss, str) or not _wants_flat(loss_of, result, y)):
         y = y[:, None]
     if isinstance(loss, str) and y.shape[1:] != made:
         fix = f"give the last layer {_outputs(int(np.prod(y.shape[1:], dtype=int)))}, or y as many columns"
@@ -130,6 +154,21 @@ def fit_target(net: Any, X: Any, y: Any, loss: Any, name: str) -> Any:
             fix="give 0 and 1, or another loss",
         )
     return y
+
+
+def _wants_flat(loss: Callable[..., Any], result: Any, y: Any) -> bool:
+    """Whether a loss compares one output a sample with an (n,) target: `prediction[:, 0] - target`, which with (n, 1)
+    would be every sample with every other, as `prediction - target` would be with (n,)."""
+
+    def numbers(shape: tuple[int, ...]) -> float:
+        """How many numbers it computes with for this shape of the target; infinite where it refuses it."""
+        try:
+            traced = trace(loss, Aval((7, 1), np.asarray(result).dtype), Aval(shape, y.dtype), None)
+        except Exception:
+            return np.inf
+        return sum(node.aval.size for node in traced.graph.nodes)
+
+    return numbers((7,)) < numbers((7, 1))
 
 
 def hold_out(net: Any, X: Any, y: Any, weights: Any, validation: Any, key: Any, classify: bool) -> tuple[Any, ...]:
@@ -166,10 +205,11 @@ def right_of(loss: str) -> Callable[[Any, Any], Any] | None:
     return {"cross_entropy": right_classes, "binary_cross_entropy": right_answers}.get(loss)
 
 
-def scored_by(metrics: Any, loss: str, held: bool) -> dict[str, Metric]:
+def scored_by(metrics: Any, loss: str, held: bool, result: Any) -> dict[str, Metric]:
     """What tells how good a network is on the rows held out, by name: the metric of the loss, and those asked for.
 
-    held: whether there are such rows.  Raises InputError for what is no metric, or none of such predictions.
+    held: whether there are such rows.  result: of the network, for a row.
+    Raises InputError for what is no metric, or none of such predictions.
     """
     if isinstance(metrics, str) or not isinstance(metrics, Iterable):
         raise InputError(f"metrics is {metrics!r:.60}", why="it is a list of names and functions",
@@ -179,6 +219,10 @@ def scored_by(metrics: Any, loss: str, held: bool) -> dict[str, Metric]:
         if not held:
             raise InputError("metrics are given and no rows are held out", why="metrics are computed of those",
                              fix="give validation=0.2, or (X, y)")  # fmt: skip
+        if not is_leaf(result):
+            kind = type(result).__name__
+            raise InputError(f"metrics of a network whose result is a {kind}", why="they take one array",
+                             fix="leave them out; a callback may compute anything of the network")  # fmt: skip
         if isinstance(metric, str):
             score = known(metric, METRICS, "metric")
             if loss in (CLASSES if metric in OF_VALUES else ("squared_error", "huber")):

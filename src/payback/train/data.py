@@ -120,6 +120,11 @@ def _first(wrong: Array) -> tuple[int, ...]:
 def _numbers(values: Any, name: str) -> Array:
     if hasattr(values, "toarray") and hasattr(values, "nnz"):
         raise InputError(f"{name} is a sparse matrix", why="training wants all entries", fix=f"write {name}.toarray()")
+    if isinstance(values, dict) or (name == "y" and isinstance(values, tuple) and np.ndim(values[:1]) > 1):
+        what = f"{name} is a {type(values).__name__} of {len(values)} arrays"
+        raise InputError(what, why="rows are those of one array",
+                         fix="put them side by side, np.column_stack([a, b]), and take the columns apart in the "
+                         + ("network" if name == "X" else "loss"))  # fmt: skip
     if isinstance(values, np.ma.MaskedArray) and (masked := np.ma.getmaskarray(values)).any():
         raise InputError(
             f"{name}[{', '.join(map(str, _first(masked)))}] is masked",

@@ -101,7 +101,9 @@ def fit(
     X: (n, …) numbers; converted to the parameters' dtype, unless they are whole ones that the network takes as they are
     (`pb.nn.Embedding`).  y: (n,) class numbers, (n,) or (n, k) numbers.
     loss: a name in `pb.nn.LOSSES` or a function (prediction, target) or (prediction, target, weights) -> scalar, where
-    weights are None without sample_weight; by default cross-entropy for whole numbers and squared error for others.
+    weights are None without sample_weight and prediction is what the network returns, be it several arrays; by default
+    cross-entropy for whole numbers and squared error for others.  A function gets an (n,) target beside (n, 1)
+    predictions in the shape in which it does not compare every sample with every other.
     optimizer: `pb.optim.Adam(1e-3)` by default; or a name in `pb.optim.OPTIMIZERS`, with its usual options.
     epochs: passes over the rows, at most.
     batch_size: rows a step; "all" is one batch.  shuffle: take the rows in another order in every epoch.
@@ -163,7 +165,9 @@ def fit(
     net = unflatten(net, iter([np.asarray(p, dtype) for p in parameters]))
     keys = random.split(random.key(seed), 2)
     loss, loss_of, rows = training_rows(net, X, y, sample_weight, loss, validation, keys[0], class_weight)
-    scores = scored_by(metrics, loss if isinstance(loss, str) else "", rows.held is not None)
+    with np.errstate(all="ignore"):
+        result = net(rows.X[:1])
+    scores = scored_by(metrics, loss if isinstance(loss, str) else "", rows.held is not None, result)
     settings = {
         "loss": loss if isinstance(loss, str) else getattr(loss, "__name__", "custom"),
         "optimizer": repr(optimizer),

@@ -31,10 +31,20 @@ def accuracy(logits: Array, target: Array) -> float:
 
 
 def right_classes(logits: Array, target: Array) -> Array:
-    """Of each sample whether its class is right."""
+    """Of each sample whether its class is right; of sequences, the share of its places whose classes are."""
+    if logits.ndim > 2:
+        return right_classes(*by_place(logits, target)).reshape(len(logits), -1).mean(axis=1)
     if target.ndim == 2 and target.shape[1] > 1:
         target = np.argmax(target, axis=1)
     return predicted_classes(logits) == target.reshape(len(target))
+
+
+def by_place(logits: Array, target: Array) -> tuple[Array, Array]:
+    """Logits (places, k) of (n, …, k), and the target of each place."""
+    if logits.ndim < 3:
+        return logits, target
+    shape = (-1,) if target.ndim < logits.ndim else (-1, logits.shape[-1])
+    return logits.reshape(-1, logits.shape[-1]), target.reshape(shape)
 
 
 def binary_accuracy(logits: Array, target: Array) -> float:
@@ -56,6 +66,7 @@ def confusion_matrix(predicted: Array, target: Array, classes: int) -> Array:
 
 def _by_class(logits: Array, target: Array) -> tuple[Array, Array, Array]:
     """Of each class that there is or was predicted: how many are right, were predicted, and there are."""
+    logits, target = by_place(logits, target)
     if target.ndim == 2 and target.shape[1] > 1:
         target = np.argmax(target, axis=1)
     true, predicted = target.reshape(len(target)).astype(np.int64), predicted_classes(logits)
@@ -112,6 +123,7 @@ def auc(logits: Array, target: Array) -> float:
     >>> auc(np.array([0.1, 0.4, 0.35, 0.8]), np.array([0, 0, 1, 1]))
     0.75
     """
+    logits, target = by_place(logits, target)
     if logits.ndim == 2 and logits.shape[1] > 1:
         classes, logits = logits.shape[1], logits.astype(np.float64)
         if target.ndim == 2 and target.shape[1] == classes:

@@ -145,10 +145,10 @@ def training_rows(
     X, y, weights = check_rows(X, y, sample_weight, dtype, takes_whole_numbers(net, dtype))
     loss, loss_of = loss_function(loss if loss is not None else _usual_loss(y))
     _check_end(net, loss)
-    y = fit_target(net, X, y, loss, "y")
+    y = fit_target(net, X, y, loss, "y", loss_of)
     X, y, weights, held, numbers = hold_out(net, X, y, weights, validation, key, loss in CLASSIFYING)
     if held is not None:
-        held_y = fit_target(net, held[0], held[1], loss, "the validation y")
+        held_y = fit_target(net, held[0], held[1], loss, "the validation y", loss_of)
         held_weights = held[2]
         if held_weights is None and class_weight is not None:
             held_weights = in_dtype(weighted_by_class(held_y, class_weight), dtype, "class_weight")

@@ -13,7 +13,7 @@ from payback.nn.drawing import draws, training
 from payback.ops.philox import folded
 from payback.optim.optimizers import Optimizer, global_norm
 from payback.trace.abstract import TracedFunction, trace
-from payback.trace.tree import leaves, tree_map
+from payback.trace.tree import is_leaf, leaves, tree_map
 from payback.train.flat import Flat
 from payback.transforms.gradient import traced_gradient, value_and_grad
 from payback.transforms.retracing import steady
@@ -82,7 +82,9 @@ class Steps:
     def _cost(self, net: Any, x: Any, y: Any, weights: Any, key: Any = None) -> tuple[Any, Any]:
         with training(key):
             prediction = net(x)
-        return self.loss(prediction, y, weights), prediction
+        cost = self.loss(prediction, y, weights)
+        # of several arrays nobody but the loss makes anything
+        return cost, prediction if is_leaf(prediction) else cost.reshape(1)
 
     def _gradient(self, net: Any, x: Any, y: Any, weights: Any, key: Any = None) -> tuple[Any, ...]:
         (cost, prediction), gradient = value_and_grad(self._cost, has_aux=True)(net, x, y, weights, key)
@@ -133,8 +135,9 @@ class Steps:
     def _trace(self, f: Callable[..., Any], *arguments: Any) -> TracedFunction:
         """`trace`.  Raises UnsupportedError where the network or the loss draws random numbers, or counts its calls."""
         return steady((self.net, self.loss), lambda: trace(f, *arguments), "the network or the loss of a training",
-                      None, "draw with pb.nn.Dropout, make it part of the rows, or write the loop yourself: pb.compile "
-                      "of a step that takes it, or a pb.random.key", large=False)  # fmt: skip
+                      None, "draw with pb.nn.Dropout, or with the key of pb.nn.key_for(x) in a layer, make it part of "
+                      "the rows, or write the loop yourself: pb.compile of a step that takes it, or a pb.random.key",
+                      large=False)  # fmt: skip
 
     def train(self, net: Any, state: Any, x: Any, y: Any, weights: Any, rate: float, step: float) -> tuple[Any, ...]:
         key = None if self.draws is None else self.draws.key(int(step))

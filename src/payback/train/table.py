@@ -7,7 +7,7 @@ else has looked at.  The command line and the benchmarks call it; what it makes 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import isfinite
@@ -31,6 +31,7 @@ from payback.train.progress import Progress
 from payback.train.recipe import Recipe
 from payback.train.recording import Recording, clear_for_starts, start_of
 from payback.train.runs import open_run
+from payback.train.strength import chosen_decay, is_tried
 
 Array = np.ndarray[Any, Any]
 _ROWS = 1 << 16  # that the network is given at once: of millions the hidden layers would take gigabytes
@@ -185,6 +186,7 @@ class Prepared:
     valid: Array
     test: Array
     notes: list[str]
+    tried: bool = False  # whether the weight decay was cross-validated
 
 
 def prepare(
@@ -198,11 +200,13 @@ def prepare(
     without: Sequence[str] = (),
     missing: Sequence[str] = (),
     seed: int = 0,
+    waiting: Callable[[float], object] = lambda share: None,
 ) -> Prepared:
     """Split the rows (test, validation, training; classes in equal shares) and fit the encoders on the training rows.
 
     last: the last rows are tested and those before them watched, as they stand, instead of random ones.
     without: columns that are not predicted from.  missing: see `read_csv`.
+    waiting: called with the share that is done, where a cross-validation (`chosen_decay`) takes a while.
     The network of the model that is returned has its initial weights.
     Raises InputError for columns, shares or options that do not go together.
     """
@@ -240,8 +244,12 @@ def prepare(
     recipe = dataclasses.replace(recipe, valid=share)
     complete = recipe.complete(len(train_rows), len(encoder.feature_names_out), len(target.classes))
     net = _network(encoder, target, complete, seed)
-    notes: list[str] = []
-    return Prepared(table, TableModel(net, encoder, target), complete, train_rows, valid_rows, test_rows, notes)
+    model, notes = TableModel(net, encoder, target), list[str]()
+    if tried := is_tried(recipe, complete, net, len(train_rows)):
+        x, y = encoder.transform(table, train_rows), target.encode(table, train_rows)
+        decay = chosen_decay(net, x, y, complete, _weights_of_classes(target, recipe.class_weight), seed, waiting)
+        complete = dataclasses.replace(complete, weight_decay=decay)
+    return Prepared(table, model, complete, train_rows, valid_rows, test_rows, notes, tried)
 
 
 def _network(encoder: Encoder, target: TargetEncoder, recipe: Recipe, seed: int) -> MLP:

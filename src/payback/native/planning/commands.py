@@ -53,12 +53,19 @@ class Command:
         return sum(view.buffer.bytes for view in self.operands)
 
     def replace(self, old: Buffer, new: Buffer) -> None:
-        """Use another buffer in place of one."""
+        """Use another buffer in place of one, in what it may be lowered from again too."""
+        self.operands, self.reads, self.writes = (_moved(v, old, new) for v in (self.operands, self.reads, self.writes))
+        self.source = _moved(self.source, old, new)
 
-        def swapped(views: Sequence[View]) -> tuple[View, ...]:
-            return tuple(v._replace(buffer=new) if v.buffer is old else v for v in views)
 
-        self.operands, self.reads, self.writes = (swapped(v) for v in (self.operands, self.reads, self.writes))
+def _moved(part: Any, old: Buffer, new: Buffer) -> Any:
+    """A view, or what views stand in, with another buffer in place of one."""
+    if isinstance(part, View):
+        return part._replace(buffer=new) if part.buffer is old else part
+    if not isinstance(part, tuple):
+        return part
+    parts = [_moved(each, old, new) for each in part]
+    return type(part)(*parts) if hasattr(part, "_fields") else tuple(parts)
 
 
 class Scalar:
