@@ -40,8 +40,7 @@ LONG, PATIENCE = 16, 200  # units of a long chain; units that are looked at in v
 BYTE = 0.1  # nanoseconds that a byte takes from memory or to it
 ROWS, LARGE = 8, 1 << 14  # rows of a band, at least, but where one has so many bytes
 PIECE = 32  # entries of it that lie together, at least
-BANDS = 4  # at least
-PARTS = 16  # that threads share
+BANDS, PARTS = 4, 16  # bands at least; parts, which threads share
 
 
 def banded(commands: Sequence[Command], threads: int) -> list[Command]:
