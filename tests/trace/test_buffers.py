@@ -195,7 +195,7 @@ def test_a_traced_buffer_goes_through_payback(call):
 
 
 @pytest.mark.parametrize("call", [
-    lambda a: a.tobytes(), lambda a: a.tofile("x"), lambda a: float(a[1, 1]),
+    lambda a: a.tobytes(), lambda a: a.tofile("x"), lambda a: a[1, 1].__float__(),
     lambda a: a.view(np.int64).sum(), lambda a: np.nditer(a), lambda a: a.resize(9), lambda a: a.byteswap(),
 ])  # fmt: skip
 def test_what_a_traced_buffer_cannot_do_raises(call):

@@ -277,3 +277,11 @@ def test_a_function_that_no_module_names_is_looked_through_too():
         del sys.modules["a_script"]
     assert module.made == 6.0
     assert "float" not in vars(module)
+
+
+def test_paybacks_own_modules_keep_their_names():
+    from payback.transforms import gradient
+
+    seen = []
+    pb.grad(lambda x: pb.grad(lambda t: seen.append({*vars(gradient)} & {"type", "float", "max"}) or t * t)(x) * x)(2.0)
+    assert seen == [set()]

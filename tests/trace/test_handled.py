@@ -270,8 +270,8 @@ def test_python_s_library_is_not_the_user_s_line(f, what, expression):
 @pytest.mark.parametrize(
     ("f", "cure"),
     [
-        (lambda x: heapq.nlargest(2, x)[0], "np.sort"), (lambda x: max(0.0, x[0]), "np.maximum"),
-        (lambda x: min(x[0], x[1]), "np.minimum"), (lambda x: sorted(x)[0], "np.sort"),
+        (lambda x: heapq.nlargest(2, x)[0], "np.sort"), (lambda x: max(x, key=abs), "np.maximum"),
+        (lambda x: min(x[0], x[1], key=abs), "np.minimum"), (lambda x: sorted(x)[0], "np.sort"),
         (lambda x: x[0] if x[0] > 1 else x[1], "np.where or pb.cond"), (lambda x: f"{x[0]:.3f}" and x[1], "outside"),
         (lambda x: x[1] if math.isnan(x[0]) else x[0], "np.isnan"), (lambda x: x[0] * int(x[1]), "np.floor"),
         (lambda x: x[x[0]], "the index as a Python int"),

@@ -606,3 +606,23 @@ def test_a_number_that_is_worked_with_as_an_array_is_owed_a_number(name, number)
     assert pb.grad(lambda x: f(x) * f(x))(number) == pytest.approx(2 * 0.75 * slope**2)
     assert pb.hessian(lambda x: f(x) * f(x))(number) == pytest.approx(2 * slope**2)
     assert pb.compile(pb.grad(f))(number) == slope
+
+
+class _Called:
+    def __call__(self, x, y=1.0):
+        return x * y
+
+    def method(self, x, y):
+        return x * y
+
+    of_class = classmethod(method)
+
+
+@pytest.mark.parametrize(
+    "f", [_Called(), _Called().method, _Called.of_class, functools.partial(_Called().method, y=5.0)]
+)
+def test_arguments_of_objects_and_methods_have_their_names(f):
+    with pytest.raises(InputError, match=r"the arguments given are x$|the arguments given are x, y"):
+        pb.grad(f, argnums="self")(2.0, y=3.0)
+    assert pb.grad(f, argnums="x")(2.0, y=3.0) == 3.0
+    assert pb.grad(f, argnums="y")(2.0, y=3.0) == 2.0

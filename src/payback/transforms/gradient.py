@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Sequence
-from types import CodeType, FunctionType
+from types import CodeType, FunctionType, MethodType
 from typing import Any
 
 import numpy as np
@@ -40,7 +40,7 @@ from payback.transforms.shared_memory import (
 Function = Callable[..., Any]
 _VARIADIC = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
 ArgNums = int | str | Sequence[int | str]
-_names: dict[int, tuple[CodeType, list[str]]] = {}  # of the arguments of functions, by their code
+_names: dict[tuple[int, int], tuple[CodeType, list[str]]] = {}  # of the arguments of functions, by their code
 _MOST_CODES = 4000  # code that is made while a program runs is not kept for ever
 
 
@@ -191,15 +191,29 @@ def _kinds(given: Sequence[Any]) -> str:
     return ", ".join(kinds[:5]) or "empty"
 
 
+def _called(f: Any) -> tuple[Any, int]:
+    """The function written in Python that a call of f runs, or None, and how many arguments it has been given."""
+    kind = type(f)
+    if kind is FunctionType:
+        return f, 0
+    if kind is MethodType:
+        return (f.__func__, 1) if type(f.__func__) is FunctionType else (None, 0)
+    own = getattr(kind, "__call__", None)  # noqa: B004
+    told = "__signature__" in getattr(f, "__dict__", ()) or hasattr(kind, "__signature__")
+    return (own, 1) if type(own) is FunctionType and not told and not isinstance(f, type) else (None, 0)
+
+
 def argument_names(f: Function, count: int) -> list[str]:
-    code = getattr(f, "__code__", None)
-    if code is not None and type(f) is FunctionType and not f.__dict__ and not code.co_flags & _VARIADIC:
-        known = _names.get(id(code))
+    function, bound = _called(f)
+    code = getattr(function, "__code__", None)
+    if code is not None and not function.__dict__ and not code.co_flags & _VARIADIC and code.co_argcount >= bound:
+        known = _names.get((id(code), bound))
         if known is None or len(known[1]) < count:  # what `inspect` finds, sooner
             if len(_names) >= _MOST_CODES:
                 _names.clear()
-            names = list(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
-            known = _names[id(code)] = code, names + [f"argument {i}" for i in range(len(names), count)]
+            names = list(code.co_varnames[bound : code.co_argcount + code.co_kwonlyargcount])
+            names += [f"argument {i}" for i in range(len(names), count)]
+            known = _names[id(code), bound] = code, names
         return known[1][:count]
     try:
         parameters = [*inspect.signature(f).parameters.values()]

@@ -274,9 +274,10 @@ class _Installed:
         self.foreign(f, seen)
         if calls_methods([f]):
             self.methods.put()
-        if asks([f]):
+        is_users = space.get("__name__", "").partition(".")[0] not in NOT_USERS
+        if is_users and asks([f]):
             self.asking.put(space)
-        if id(space) not in self.spaces and space.get("__name__", "").partition(".")[0] not in NOT_USERS:
+        if id(space) not in self.spaces and is_users:
             names: Any = f.__code__.co_names
             if not registered(space):  # nothing has looked through it
                 names = list(space)
