@@ -108,3 +108,15 @@ def test_numbers_that_others_need_are_kept():
     np.testing.assert_allclose(value, wanted, rtol=1e-12)
     for got, there in zip((*kept, *gradient), (*others, *expected), strict=True):
         np.testing.assert_allclose(got, there, rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_gradient_of_the_same_exponential_comes_with_its_sum(dtype):
+    """The slope of a logistic loss is made in the pass that adds up the loss."""
+    z = np.linspace(-30.0, 30.0, 200).astype(dtype)
+    for f in (pb.nn.softplus, lambda z: np.logaddexp(0.0, z), lambda z: np.logaddexp(0.0, -z)):
+        compiled = pb.compile(pb.value_and_grad(lambda z, f=f: np.sum(f(z) - 0.3 * z)))
+        _, slope = compiled(z)
+        assert len(compiled._program().commands) == 1
+        by_itself = pb.compile(pb.grad(lambda z, f=f: np.sum(f(z) - 0.3 * z)))(z)
+        np.testing.assert_array_equal(slope, by_itself)

@@ -6,7 +6,7 @@ memory and read again; computed with it, only the results are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import prod
 from typing import Any
 
@@ -14,6 +14,7 @@ from payback.ir.node import Node, ancestors, by_id
 from payback.native.codegen.emit import lanes_of
 from payback.native.lower.pointwise import code_of, register_type
 from payback.native.planning.layout import View
+from payback.native.vector_math.logistic import OF_ONE
 
 GROUP = 160  # nodes in one nest at most
 MANY = 64  # rows that may lie across
@@ -41,6 +42,7 @@ def carried(planner: Any, sources: Sequence[Node], shape: tuple[int, ...]) -> li
     if prod(shape) < TOGETHER:
         return []
     members = set(planner.members(sources, shape, ()))
+    powers = _powers(members)
     found: list[Node] = []
     for node in sorted({*planner.homes, *planner.wanted, *_multiplied(planner, members, shape)}, key=by_id):
         if node in members or not planner.inline(node, shape):
@@ -48,7 +50,9 @@ def carried(planner: Any, sources: Sequence[Node], shape: tuple[int, ...]) -> li
         if planner.early is not None and node not in planner.early:
             continue
         more = planner.members([node], shape, ())
-        if not members.intersection(more) or len(members.union(more)) > GROUP:
+        if members.isdisjoint(more) and powers.isdisjoint(_powers(more)):
+            continue
+        if len(members.union(more)) > GROUP:
             continue
         missing = planner.missing(node)
         if not all(planner.shows(arg) for arg in missing):
@@ -59,6 +63,20 @@ def carried(planner: Any, sources: Sequence[Node], shape: tuple[int, ...]) -> li
             continue
         members.update(more)
         found.append(node)
+    return found
+
+
+def _powers(nodes: Iterable[Node]) -> set[Any]:
+    """What functions of one exponential are taken of, but for the sign: those of the same are computed together."""
+    found: set[Any] = set()
+    for node in nodes:
+        if node.op.name == "logaddexp":
+            found.add(frozenset(node.args))
+        elif node.op.name in OF_ONE:
+            (x,) = node.args
+            while x.op.name == "neg":
+                (x,) = x.args
+            found.add(frozenset(x.args) if x.op.name == "sub" else x)
     return found
 
 
