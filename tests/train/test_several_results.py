@@ -41,6 +41,9 @@ def test_a_loss_of_all_that_a_network_returns(monkeypatch, tmp_path):
     assert run.history["validation_loss"][-1] < 0.9 * run.history["validation_loss"][0]
     recorded = pb.open_run(tmp_path / "run", loss=bound, like=autoencoder())
     assert recorded.explain(5).top.value == pytest.approx(recorded.steps[5].cost, rel=1e-12)
+    account = recorded.account("encoder.layers[0].weight", (2, 3))
+    account.check()
+    assert len(account) == 48 * 8
     assert leaves(recorded.step(5).net)[0].tobytes() != leaves(run.net)[0].tobytes()
     monkeypatch.setenv("PAYBACK_NATIVE", "0")
     slow = pb.fit(autoencoder(), **TOLD, epochs=2)

@@ -55,8 +55,11 @@ class Shares:
         if kind not in self._traced:
             self._traced[kind] = self._trace(x, y, weights, key)
         owed, moved = self._traced[kind](net, self._along, x, y, weights, key)
-        products = owed.astype(np.float64) * moved.astype(np.float64)
-        found: Array = products.reshape(len(x), -1).sum(axis=1)
+        by_array = [
+            (a.astype(np.float64) * b.astype(np.float64)).reshape(len(x), -1).sum(axis=1)
+            for a, b in zip(leaves(owed), leaves(moved), strict=True)  # a network may return several
+        ]
+        found: Array = sum(by_array[1:], by_array[0])
         return found[_first_equal(x, y, weights)] if key is None else found  # equal rows may have drawn otherwise
 
     def _trace(self, x: Array, y: Array, weights: Array | None, key: Array | None) -> TracedFunction:

@@ -99,7 +99,7 @@ def fit(
 
     net: a module, or any callable container whose floating leaves are its parameters; not changed.
     X: (n, …) numbers; converted to the parameters' dtype, unless they are whole ones that the network takes as they are
-    (`pb.nn.Embedding`).  y: (n,) class numbers, (n,) or (n, k) numbers.
+    (`pb.nn.Embedding`).  y: (n,) class numbers, or (n, steps) of sequences; (n,) or (n, k) numbers.
     loss: a name in `pb.nn.LOSSES` or a function (prediction, target) or (prediction, target, weights) -> scalar, where
     weights are None without sample_weight and prediction is what the network returns, be it several arrays; by default
     cross-entropy for whole numbers and squared error for others.  A function gets an (n,) target beside (n, 1)
