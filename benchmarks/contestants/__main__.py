@@ -18,6 +18,7 @@ import time
 from typing import Any
 
 from benchmarks import nets
+from benchmarks.derivatives import DERIVATIVES, Derivative
 from benchmarks.programs import PROGRAMS, named
 from benchmarks.works import FUNCTIONS, TRAININGS, Training, parsed
 
@@ -25,6 +26,8 @@ from benchmarks.works import FUNCTIONS, TRAININGS, Training, parsed
 def work_of(name: str, options: dict[str, Any]) -> Any:
     if "optimizer" in options:
         return nets.named(name, **options)
+    if name in DERIVATIVES:
+        return Derivative(name, **options)
     if name in PROGRAMS:
         return named(name, **options)
     if name in TRAININGS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -22,6 +23,8 @@ def prepare(work: Any, data: Any, threads: int, variant: str | None) -> Any:
         return training(work, data, variant)
     if work.kind == "blocks":
         return _blocks(work, data, variant)
+    if work.kind == "derivative":
+        return _derivative(work, data)
     return (_training if work.kind == "training" else _function)(work, data, variant)
 
 
@@ -104,6 +107,26 @@ def _function(work: Any, data: Any, variant: str | None) -> Any:
         return [float(value), *(float(jnp.sum(g)) for g in jax.tree.leaves(gradient))]
 
     return check, repeat
+
+
+def _derivative(work: Any, data: Any) -> Any:
+    def product(f: Any, x: Any, v: Any) -> Any:
+        return jax.jvp(jax.grad(f), (x,), (v,))[1]
+
+    def pulled(f: Any, x: Any, bar: Any) -> Any:
+        return jax.vjp(f, x)[1](bar)[0]
+
+    lib = SimpleNamespace(grad=jax.grad, hessian=jax.hessian, jacobian=jax.jacrev, jacfwd=jax.jacfwd, jvp=jax.jvp,
+                          vmap=jax.vmap, hvp=product, vjp=pulled)  # fmt: skip
+    f = jax.jit(work.of(jnp, lib))
+    args = jax.tree.map(jnp.asarray, data)
+
+    def repeat(count: int) -> None:
+        for _ in range(count):
+            out = f(*args)
+        jax.block_until_ready(out)
+
+    return lambda: [float(jnp.sum(jnp.abs(part))) for part in jax.tree.leaves(f(*args))], repeat
 
 
 def _blocks(work: Any, data: Any, variant: str | None) -> Any:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import gc
 from dataclasses import dataclass, replace
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -31,6 +33,8 @@ def prepare(work: Any, data: Any, threads: int, variant: str | None) -> Any:
         return training(work, data)
     if work.kind == "blocks":
         return _blocks(work, data)
+    if work.kind == "derivative":
+        return _derivative(work, data)
     return _training(work, data) if work.kind == "training" else _function(work, data, variant)
 
 
@@ -99,6 +103,21 @@ def _function(work: Any, data: Any, variant: str | None) -> Any:
         return [float(value), *(float(np.sum(g)) for g in leaves(gradient))]
 
     return check, repeat
+
+
+def _derivative(work: Any, data: Any) -> Any:
+    def pulled(f: Any, x: Any, bar: Any) -> Any:
+        return pb.vjp(f, x)[1](bar)
+
+    lib = SimpleNamespace(grad=pb.grad, hessian=pb.hessian, jacobian=pb.jacobian, jvp=pb.jvp, hvp=pb.hvp, vjp=pulled,
+                          vmap=pb.vmap, jacfwd=partial(pb.jacobian, mode="forward"))  # fmt: skip
+    f = pb.compile(work.of(np, lib))
+
+    def repeat(count: int) -> None:
+        for _ in range(count):
+            f(*data)
+
+    return lambda: [float(np.sum(np.abs(part))) for part in leaves(f(*data))], repeat
 
 
 def _blocks(work: Any, data: Any) -> Any:

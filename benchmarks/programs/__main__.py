@@ -21,8 +21,13 @@ CONTESTANTS = [("payback_", ""), ("jax_", "jit")]
 
 
 def main(arguments: Iterable[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("programs", nargs="*", help=f"of {', '.join(PROGRAMS)}")
+    table(__doc__, PROGRAMS, arguments)
+
+
+def table(description: str | None, works: Iterable[str], arguments: Iterable[str] | None) -> None:
+    """Asks the command line which of the works, how and how often, and prints the table."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("programs", nargs="*", help=f"of {', '.join(works)}")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--dtype", nargs="+", default=["float32", "float64"])
     parser.add_argument("--rounds", type=int, default=5)
@@ -34,7 +39,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
     for threads in given.threads:
         for dtype in given.dtype:
             lines = []
-            for name in given.programs or PROGRAMS:
+            for name in given.programs or works:
                 rows = contest(name, {"dtype": dtype}, threads, CONTESTANTS, given.rounds,
                                pythons={"jax_": given.peers})  # fmt: skip
                 own, other = rows
