@@ -98,8 +98,7 @@ INSTEAD: dict[str, dict[str, str]] = {
         "log_sigmoid": "-pb.nn.softplus(-x)",
         **dict.fromkeys(("hard_tanh", "relu6"), "np.clip(x, low, high)"),
         **dict.fromkeys(
-            ("MultiheadAttention", "MultiHeadAttention", "SelfAttention"),
-            "pb.nn.Attention(size, heads, key=pb.random.key(0))",
+            ("MultiheadAttention", "MultiHeadAttention"), "pb.nn.Attention(size, heads, key=pb.random.key(0))"
         ),
         **dict.fromkeys(("BatchNormalization", "BatchNorm1d", "BatchNorm2d", "BatchNorm", "LayerNormalization"), _NORM),
         "SimpleRNN": "pb.nn.RNN(n_in, n_out, key=pb.random.key(0))",
