@@ -41,7 +41,9 @@ CALLS = {
     "eigenvalues that are real": lambda z: told(LA.eigvals(np.diag([1.0, 3.0, 7.0]) + z.real / 9) ** 3),
     "a batch": lambda z: told(LA.eigvals(np.stack([z, 2 * z + I3]))) + told(LA.cholesky(np.stack([positive(z)] * 2))),
     "eigenvectors of a Hermitian matrix": lambda z: told(LA.eigh(positive(z))[1]) + told(LA.eigh(z, "U").eigenvectors),
-    "singular vectors": lambda z: sum(map(told, LA.svd(z))),
+    "singular vectors": lambda z: (
+        sum(map(told, LA.svd(z))) + told(LA.svd(np.stack([z, z * 1j, z.T, z])[..., :2], False)[0])
+    ),
     "tall and wide singular vectors": lambda z: sum(told(part) for a in (z[:, :2], z[:2]) for part in LA.svd(a, False)),
     "eigenvectors": lambda z: told(LA.eig(z)[1]) + told(LA.eig(np.stack([z, 2 * z + I3]))[1]),
     "eigenvectors of a real matrix": lambda z: told(LA.eig(z.real)[1]) + told(LA.eig(z.real + 9 * np.diag(I3[0]))[1]),

@@ -141,10 +141,10 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: 
     u, v = (Complex(*(part[..., side, :] * np.sqrt(2.0).astype(part.dtype) for part in (re, im)))
             for side in (slice(0, n), slice(n, None)))  # fmt: skip
     turn = _on_its_ray(v, _sizeable(v))
-    as_numpy = parts("phases_of_svd", 2, a.re, a.im, *(emit("stop_gradient", part) for part in (v.re, v.im)))
-    turn = turn[0] * as_numpy[0] - turn[1] * as_numpy[1], turn[1] * as_numpy[0] + turn[0] * as_numpy[1]
-    u, v = (_turned(vectors, *(part[..., None, :] if part.ndim < vectors.re.ndim else part for part in turn))
-            for vectors in (u, v))  # fmt: skip
+    phases = parts("phases_of_svd", 2, a.re, a.im, *(emit("stop_gradient", part) for part in (v.re, v.im)))
+    cos, sin = (part[..., None, :] for part in phases)
+    turn = turn[0] * cos - turn[1] * sin, turn[1] * cos + turn[0] * sin
+    u, v = (_turned(vectors, *turn) for vectors in (u, v))
     u = u if q is None else np.matmul(q, u)
     return _named(np.linalg.svd, *((u, w, _adjoint(v)) if high >= wide else (v, w, _adjoint(u))))
 
