@@ -103,7 +103,7 @@ INSTEAD: dict[str, dict[str, str]] = {
         "one_hot": "np.eye(classes)[y]; pb.nn.cross_entropy takes the numbers of classes themselves",
         "log_sigmoid": "-pb.nn.softplus(-x)",
         **dict.fromkeys(("hard_tanh", "relu6"), "np.clip(x, low, high)"),
-        **dict.fromkeys(("MultiheadAttention", "MultiHeadAttention"), "pb.nn.Attention(size, heads, key=pb.random.key(0))"),
+        **dict.fromkeys(("MultiheadAttention", "MultiHeadAttention"), "pb.nn.Attention(size, heads, key=key)"),
         **dict.fromkeys(("BatchNormalization", "BatchNorm1d", "BatchNorm2d", "BatchNorm", "LayerNormalization"), _NORM),
         "SimpleRNN": "pb.nn.RNN(n_in, size, key=pb.random.key(0))",
         **{name: f'pb.nn.Activation("{name.lower()}")' for name in ("GELU", "SiLU", "ELU")},
