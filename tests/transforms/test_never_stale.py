@@ -7,8 +7,9 @@ import functools
 import os
 import sys
 import threading
+import weakref
 from array import array as typed_array
-from collections import ChainMap, deque
+from collections import ChainMap, OrderedDict, deque
 from contextvars import ContextVar
 from types import MappingProxyType, ModuleType, SimpleNamespace
 
@@ -86,6 +87,17 @@ class Heir(Shared):
     pass
 
 
+class Kind(type):
+    rate = 2.0
+
+
+class OfKind(metaclass=Kind):
+    def times(self, x, k):
+        return x * k * Shared.k
+
+    twice = functools.partialmethod(times, k=2.0)
+
+
 class Child(Shared):
     def still(self, x):
         return super().still(x)
@@ -119,7 +131,7 @@ def restored():
     globals()["NUMBER"], SETTINGS["rate"], SETTINGS["weights"] = 2.0, 0.5, [np.ones(3)]
     SCALE[:] = [1.0, 2.0, 3.0]
     default.__defaults__[0][:] = 1.0
-    Model.rate = 2.0
+    Model.rate = Kind.rate = 2.0
 
 
 def _cases():
@@ -163,6 +175,8 @@ def _cases():
     record, masked = np.ones(3).view(np.recarray), np.ma.MaskedArray([1.0, 2.0, 4.0], [False, True, False])
     triple, left = functools.lru_cache(lambda: 3.0 * Shared.k), functools.lru_cache(lambda: 3.0 * loose.k)
     setting, local, bare = ContextVar("setting", default=1.0), threading.local(), SimpleNamespace()
+    referred, ordered, things = Model(), OrderedDict(a=1.0, b=2.0), np.array([[1.0], None], object)
+    weakly = weakref.ref(referred)
     local.k, loose = 1.0, type("Loose", (), {"k": 1.0, "__module__": "numpy"})  # whose attributes nobody looks at
 
     def asks(x):
@@ -188,6 +202,11 @@ def _cases():
             lambda x: helper(x),
             lambda: setattr(helper, "__code__", (lambda x: x * NUMBER).__code__),
         ),
+        "an attribute of a metaclass": (lambda x: x * OfKind.rate, lambda: setattr(Kind, "rate", 5.0)),
+        "behind a partial method": (lambda x: OfKind().twice(x), shared_k),
+        "what a weak reference refers to": (lambda x: x * weakly().rate, lambda: setattr(referred, "rate", 5.0)),
+        "the order of a mapping": (lambda x: x * next(iter(ordered.values())), lambda: ordered.move_to_end("a")),
+        "a list in an array of objects": (lambda x: x * things[0][0], lambda: things[0].append(things[0].pop() + 1)),
         "a property": (lambda x: x * heir.twice, shared_k),
         "a static method": (lambda x: Shared.still(x), shared_k),
         "a class method": (lambda x: heir.of_class(x), shared_k),

@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 from array import array
-from collections import ChainMap, deque
+from collections import ChainMap, OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from io import IOBase
@@ -24,6 +24,7 @@ from types import (
     SimpleNamespace,
 )
 from typing import Any, NamedTuple
+from weakref import ReferenceType
 
 import numpy as np
 
@@ -206,6 +207,8 @@ class _Search:
             if self.values:
                 self._hold(label, lambda: (value.node,), value)
         elif issubclass(kind, np.ndarray):
+            if value.dtype == object:
+                self._hold(label, lambda: list(value.flat), value)
             self._copy(label, value)
         elif issubclass(kind, (array, bytearray, memoryview)):
             self.buffers.append((label, value, memoryview(value).tobytes()))
@@ -217,7 +220,9 @@ class _Search:
             self.iterators.append(value)
         elif issubclass(kind, MethodType):
             self._next += ((type(value.__self__).__name__, value.__self__), (label, value.__func__))
-        elif issubclass(kind, functools.partial):
+        elif issubclass(kind, ReferenceType):
+            self._hold(label, lambda: (value(),), value)
+        elif issubclass(kind, (functools.partial, functools.partialmethod)):
             self._next += ((label, value.func), *(("the arguments of partial", arg) for arg in value.args))
             self._nameless += value.args
             self._hold("the keywords of partial", lambda: _entries(value.keywords), value.keywords)
@@ -364,6 +369,8 @@ class _Search:
         if spaces:
             self._space(kind.__name__, spaces)
         of_all = {name: part for space in reversed(spaces) for name, part in space.items()}
+        if type(type(kind).__module__) is str:  # else it is written in C
+            self._next.append((kind.__name__, type(kind)))  # where a class finds what its own bases have not
         for name, part in of_all.items():
             if name[:2] == "__" == name[-2:] and type(part) is FunctionType and not _of_library(part):
                 self._attribute(kind.__name__, spaces, name)
@@ -397,7 +404,8 @@ class _Search:
 
 
 def _entries(mapping: Mapping[Any, Any]) -> Sequence[Any]:
-    if isinstance(mapping, dict):  # whatever it says itself: SciPy's dok_array, that it has rows
+    # a dict whatever it says itself, as SciPy's dok_array, that it has rows; but for another order, which is kept apart
+    if isinstance(mapping, dict) and not isinstance(mapping, OrderedDict):
         return [*dict.keys(mapping), *dict.values(mapping)] if dict.__len__(mapping) else ()
     return [*mapping, *mapping.values()]
 

@@ -96,7 +96,7 @@ def factor(x: Any) -> Any:
     """An operand of a product as an array.  Raises DifferentiationError for one of a class that would make the result
     one of it: a product by a numpy.matrix is one, whose * is no longer by entries."""
     if type(x) is not np.ndarray and isinstance(x, np.ndarray) and not isinstance(x, Traced):
-        snapshot(x)
+        snapshot(np.ndarray.__getitem__(x, slice(0)) if x.ndim else x)  # by its class alone: it may be a large memmap
     return arrayed(x)
 
 
