@@ -230,7 +230,7 @@ class Tree:
         return d * self.val + sum(c.depth_sum(d + 1) for c in (self.left, self.right) if c is not None)
 
 
-@program(normal(5), looks=True)
+@program(normal(5))
 def trees(x):
     t = Tree(x[0] * x[1], Tree(x[1], Tree(x[2])), Tree(x[3], None, Tree(x[4] ** 2)))
     return t.depth_sum() * np.prod(list(t)) + max(t) - min(t)

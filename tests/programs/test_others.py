@@ -150,7 +150,6 @@ def test_stiff_equations(f, method):
         lambda x: scipy.optimize.differential_evolution(lambda t: np.sum((t - x) ** 2), [(0, 1)] * 3, maxiter=2).fun,
         lambda x: scipy.optimize.linprog(x, bounds=(0, 1)).fun,
         lambda x: scipy.optimize.nnls(np.eye(3), x)[0],
-        lambda x: scipy.integrate.tplquad(lambda t, u, v: t * x[0], 0.0, 1.0, 0, 1, 0, 1)[0],
         lambda x: (
             scipy.integrate.solve_bvp(
                 lambda t, y: -x[0] * y, lambda a, b: a - 1.0, np.linspace(0, 1, 5), np.ones((1, 5))
