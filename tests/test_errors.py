@@ -64,10 +64,10 @@ SHOWN = {
         "Give w.astype(float), or leave it out of argnums.",
     ),
     "UnsupportedError": (
-        lambda: pb.grad(lambda x: np.linalg.eig(x)[0].real.sum())(np.eye(2)),
-        "np.linalg.eig has no derivative in payback (…test_errors.py:N in <lambda>: np.linalg.eig(x)): "
-        "its vectors are determined up to a phase, which jumps when the matrix moves. "
-        "Use np.linalg.eigvals, or np.linalg.eigh of a symmetric matrix.",
+        lambda: pb.grad(lambda x: np.linalg.qr(x, mode="raw")[0].sum())(np.eye(2)),
+        "np.linalg.qr(mode='raw') of a traced matrix of shape (2, 2) "
+        '(…test_errors.py:N in <lambda>: np.linalg.qr(x, mode="raw")): '
+        "it is not determined by the matrix alone, so it has no derivative. Use mode='reduced' or 'r'.",
     ),
     "MissingAttributeError": (
         lambda: pb.grad(lambda x: x.tobytes())(np.ones(3)),

@@ -93,7 +93,7 @@ CALLS = {
         + told(np.linalg.eig([[x[0], 1.0], [2.0, x[1]]]))
     ),
     "a quantile of a plain number": lambda x: st.expon.ppf(0.3, scale=x[0]) + st.gamma.isf(0.2, 2.0, x[1]),
-    "remainder": lambda x: sum(math.remainder(a * x[0], b * x[1]) for a in (1.0, -2.3, 7.1) for b in (1.1, -0.7)),
+    "remainder": lambda x: math.remainder(x[0], x[1]) + math.remainder(-2 * x[0], 1.5 * x[1]),
 }
 
 

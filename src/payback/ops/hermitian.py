@@ -15,11 +15,14 @@ from payback.ops.eigenvalues import Pair, adjoint_of, times
 from payback.ops.factorizations import one_over, or_nan, shared
 from payback.ops.matrices import columns, diagonal, provide, rows
 from payback.ops.row import Row
+from payback.ops.special import scipy_linalg
 
 
-def _hermitian(re: Any, im: Any, lower: bool) -> tuple[Any, ...]:
+def _hermitian(re: Any, im: Any, lower: bool, scipy: bool = False) -> tuple[Any, ...]:
+    """scipy: by another routine of LAPACK, whose vectors may have other signs."""
     a = re + 1j * im
-    w, v = np.linalg.eigvalsh(a), np.linalg.eigh(a, "L" if lower else "U")[1]
+    v = scipy_linalg().eigh(a, lower=lower)[1] if scipy else np.linalg.eigh(a, "L" if lower else "U")[1]
+    w = np.linalg.eigvalsh(a)
     return tuple(np.ascontiguousarray(part, re.dtype) for part in (w, v.real, v.imag))
 
 
@@ -40,7 +43,7 @@ def _inverse_gaps(m: Any, w: Any, same: Any) -> Any:
     return one_over(m, columns(m, w) - rows(m, w), same)
 
 
-def _vjp(m: Any, bars: Any, args: Any, y: Any, wanted: list[int], lower: bool) -> list[Any]:
+def _vjp(m: Any, bars: Any, args: Any, y: Any, wanted: list[int], lower: bool, scipy: bool = False) -> list[Any]:
     w, v = _parts(m, y)
     n = m.shape(w)[-1]
     zero = m.broadcast(np.zeros((), m.dtype(w)), shape=m.shape(v[0]))
@@ -55,7 +58,7 @@ def _vjp(m: Any, bars: Any, args: Any, y: Any, wanted: list[int], lower: bool) -
     return list(times(m, times(m, v, core), adjoint_of(m, v)))
 
 
-def _jvp(m: Any, dots: Any, args: Any, y: Any, lower: bool) -> list[Any]:
+def _jvp(m: Any, dots: Any, args: Any, y: Any, lower: bool, scipy: bool = False) -> list[Any]:
     w, v = _parts(m, y)
     zero = np.zeros(m.shape(v[0]), m.dtype(w))
     moved = times(m, adjoint_of(m, v), times(m, (dots.get(0, zero), dots.get(1, zero)), v))
@@ -68,5 +71,5 @@ provide(hermitian=_hermitian, phases_of_svd=_phases)
 Row("phases_of_svd", "constant", lambda m, *parts: m.phases_of_svd(*parts), math="no derivative", batch="leading",
     shape=lambda re, im, v_re, v_im: Avals([Aval((*v_re.shape[:-2], v_re.shape[-1]), v_re.dtype)] * 2))  # fmt: skip
 Row("hermitian", "own", lambda m, re, im, **how: m.hermitian(re, im, **how), vjp=_vjp, jvp=_jvp, batch="leading",
-    shape=lambda re, im, lower: Avals([Aval(re.shape[:-1], re.dtype), *[Aval(re.shape, re.dtype)] * 2]),
+    shape=lambda re, im, lower, scipy=False: Avals([Aval(re.shape[:-1], re.dtype), *[Aval(re.shape, re.dtype)] * 2]),
     numeric="float", math="V·diag w̄·Vᴴ", kink="repeated eigenvalues share equally")  # fmt: skip

@@ -21,7 +21,7 @@ FACTORS = (0.25, 4.0)  # of the derived decay
 FOLDS = 4
 MIN_ROWS = 40  # fewer tell nothing
 FAILED = 1e100  # the error of each row where a training fails
-MAX_WORK = 5e10  # products of a training, about a second: it is done a dozen times
+MAX_WORK = 1e10  # products of a training, about a quarter of a second: it is done a dozen times
 Array = np.ndarray[Any, Any]
 
 

@@ -93,13 +93,17 @@ def _sizeable(v: Complex) -> Any:
 
 @rule(np.linalg.eigh)
 def eigh(a: Any, UPLO: str = "L") -> Any:
-    """LAPACK's reduction to a tridiagonal matrix leaves the first entry of each vector real, of "U" the last."""
-    lower = UPLO.upper() == "L"
+    return _named(np.linalg.eigh, *eigh_of_lapack(a, UPLO.upper() == "L"))
+
+
+def eigh_of_lapack(a: Any, lower: bool, **which: bool) -> tuple[Any, Complex]:
+    """LAPACK's reduction to a tridiagonal matrix leaves the first entry of each vector real, of the upper triangle the
+    last.  which: scipy=True where the signs are to be SciPy's."""
     matrix = _hermitian(a, lower)
-    w, re, im = parts("hermitian", 3, matrix.re, matrix.im, lower=lower)
+    w, re, im = parts("hermitian", 3, matrix.re, matrix.im, lower=lower, **which)
     v = Complex(re, im)
     fixed = v if lower else Complex(re[..., ::-1, :], im[..., ::-1, :])
-    return _named(np.linalg.eigh, w, _turned(v, *_on_its_ray(fixed, _sizeable(fixed))))
+    return w, _turned(v, *_on_its_ray(fixed, _sizeable(fixed)))
 
 
 @rule(np.linalg.eigvalsh)

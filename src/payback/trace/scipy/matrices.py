@@ -12,6 +12,7 @@ import numpy as np
 from payback.errors import TraceError, UnsupportedError
 from payback.trace.array import plain, stop_gradient
 from payback.trace.complex.factorizations import eig as _eig
+from payback.trace.complex.factorizations import eigh_of_lapack
 from payback.trace.complex.numbers import Complex, as_part, pair_of
 from payback.trace.dispatch import emit, here
 from payback.trace.numpy import linalg as of_numpy
@@ -214,8 +215,7 @@ def _general(name: str, function: Callable[..., Any], count: int) -> Callable[..
 
 def _eigh(a: Any, lower: bool = True, eigvals_only: bool = False, **options: Any) -> Any:
     refuse("eigh", {key: value for key, value in options.items() if key not in ("overwrite_a", "check_finite")})
-    side = "L" if lower else "U"
-    return np.linalg.eigvalsh(a, side) if eigvals_only else tuple(np.linalg.eigh(a, side))
+    return np.linalg.eigvalsh(a, "L" if lower else "U") if eigvals_only else eigh_of_lapack(a, lower, scipy=True)
 
 
 def _svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, **options: Any) -> Any:
