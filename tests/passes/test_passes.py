@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -496,3 +498,16 @@ def test_short_rows_that_are_made_for_their_sums_stay_as_they_are():
     for count, f in enumerate([lambda x, t: np.sum((x - t) ** 2, -1), lambda x, t: np.sum((x - t) ** 2)]):
         changed, log = short_rows(trace(f, x, t).graph)
         assert len(log) == names(changed).count("concatenate") == count
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_is_to_the_power_of_zero_is_one(dtype):
+    """The second derivative of x**2 has x**0: no power is left to compute, nor a choice that is known."""
+    x, v = np.array([0.5, -0.0, np.nan, np.inf], dtype), np.ones(4, dtype)
+    f = pb.compile(lambda x, v: pb.hvp(lambda x: np.sum((1 - x) ** 2 * 3), x, v))
+    np.testing.assert_array_equal(f(x, v), pb.hvp(lambda x: np.sum((1 - x) ** 2 * 3), x, v))
+    assert not re.search("power|select", f.explain_compilation())
+    g = pb.compile(lambda x: (x**0.0, np.where(np.zeros(4, bool), x, 2.0)))
+    for found, wanted in zip(g(x), (np.ones(4, dtype), np.full(4, 2.0, np.result_type(dtype, 2.0))), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+        assert found.dtype == wanted.dtype

@@ -38,7 +38,7 @@ _PASSING = frozenset({"identity", "broadcast", "reshape", "cast", "transpose", "
 _CHOOSING = frozenset({"select", "logical_and", "logical_or"})  # what a mask may decide
 _DECIDED = frozenset({"index", "ne", "logical_not"})  # what a known condition decides
 _BY_ONE = frozenset({"mul", "div"})  # what one does nothing to
-_LOOKED_AT = _PASSING | _CHOOSING | _DECIDED | _BY_ONE | {"scatter"}
+_LOOKED_AT = _PASSING | _CHOOSING | _DECIDED | _BY_ONE | {"scatter", "power"}
 _MOVING = ("reshape", "broadcast", "transpose")
 _DEEP = 16  # steps from a value to what is masked in it
 _OF_SIGNS = frozenset({"relu", "gt", "le", "select"})  # what `_reusing` looks at
@@ -63,6 +63,15 @@ def _by_one(node: Node, args: tuple[Node, ...]) -> Node | None:
     """What is multiplied by ones, or divided by them, as what a sum pays is."""
     pairs = (args, args[::-1]) if node.op.name == "mul" else (args,)
     return next((x for x, factor in pairs if x.aval == node.aval and _is_one(factor)), None)
+
+
+def _ones(node: Node, args: tuple[Node, ...]) -> Node | None:
+    """x⁰, which is one whatever x is, NaN too: the second derivative of a square has it."""
+    if node.aval.dtype.kind != "f" or _number(args[1]) != 0:
+        return None
+    shape = node.aval.shape
+    one = Node(CONST, (), NO_PARAMS, freeze(np.ones((), node.aval.dtype)[()]), node.where, node.aval._replace(shape=()))
+    return one if not shape else Node(TABLE["broadcast"], (one,), {"shape": shape}, None, node.where, node.aval)
 
 
 def _is_one(node: Node) -> bool:
@@ -136,6 +145,9 @@ def folding(log: list[Change], slopes: dict[Node, Node] | None = None) -> Rule:
             if same is not None:
                 log.append(Change(node, same, "it is by one"))
                 return same
+        if op.name == "power" and (one := _ones(node, args)) is not None:
+            log.append(Change(node, one, "its exponent is zero"))
+            return one
         constant = args and args[0].op is CONST and all(arg.op is CONST and arg.value is not None for arg in args)
         if constant and node.aval.size <= (MOST if node.aval.dtype == np.bool_ else LARGEST):
             with np.errstate(all="ignore"):

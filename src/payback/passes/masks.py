@@ -142,7 +142,11 @@ def without_mask(node: Node, args: tuple[Node, ...]) -> Node | None:
     known = everywhere(mask)
     if known is not None:
         chosen = high if known else low
-        return chosen if chosen.aval == node.aval else None
+        if chosen.aval == node.aval:
+            return chosen
+        if chosen.aval.dtype != node.aval.dtype or node.aval.weak:
+            return None
+        return Node(TABLE["broadcast"], (chosen,), {"shape": node.aval.shape}, None, node.where, node.aval)
     if high.aval == node.aval and node.aval.dtype.kind == "f" and _is_zero(low):
         return high if _holds_where_paid(mask, high) else None
     return None
