@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy
 
+from benchmarks.programs.listed import cast
+
 DERIVATIVES: dict[str, Entry] = {}
 
 
@@ -34,14 +36,10 @@ class Derivative:
     flops = moved = 0.0
 
     def data(self) -> tuple[Any, ...]:
-        return tuple(_cast(part, self.dtype) for part in DERIVATIVES[self.name].made(numpy.random.default_rng(0)))
+        return tuple(cast(part, self.dtype) for part in DERIVATIVES[self.name].made(numpy.random.default_rng(0)))
 
     def of(self, np: Any, lib: Any) -> Callable[..., Any]:
         return DERIVATIVES[self.name].f(np, lib)
-
-
-def _cast(part: Any, dtype: str) -> Any:
-    return tuple(_cast(each, dtype) for each in part) if isinstance(part, tuple) else part.astype(dtype)
 
 
 def derivative(name: str, *shapes: Any) -> Callable[[Any], Any]:

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.programs.listed import cast
+
 NETS: dict[str, Entry] = {}
 STEPS = 8  # of an epoch
 
@@ -48,8 +50,8 @@ class Net:
         parameters, *first = self.entry.made(generator)
         drawn = [first, *(self.entry.made(generator)[1:] for _ in range(STEPS - 1))]
         x, y = (np.concatenate([batch[k] for batch in drawn]) for k in (0, 1))
-        named = {key: _cast(value, self.dtype) for key, value in sorted(parameters.items())}
-        return {"p": named, "x": _cast(x, self.dtype), "y": _cast(y, self.dtype), "batch": len(first[0])}
+        named = {key: cast(value, self.dtype) for key, value in sorted(parameters.items())}
+        return {"p": named, "x": cast(x, self.dtype), "y": cast(y, self.dtype), "batch": len(first[0])}
 
 
 def network(made: Callable[..., Any], loss: str = "squared_error") -> Callable[[Any], Any]:
@@ -64,8 +66,3 @@ def network(made: Callable[..., Any], loss: str = "squared_error") -> Callable[[
 
 def named(name: str, dtype: str = "float32", optimizer: str = "adam") -> Net:
     return Net(NETS[name], dtype, optimizer)
-
-
-def _cast(part: Any, dtype: str) -> Any:
-    part = np.asarray(part)
-    return part.astype(dtype) if part.dtype.kind == "f" else part

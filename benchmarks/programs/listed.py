@@ -36,7 +36,7 @@ class Program:
         return f"{self.entry.name}, {self.dtype}"
 
     def data(self) -> tuple[Any, ...]:
-        return tuple(_cast(part, self.dtype) for part in self.entry.made(np.random.default_rng(0)))
+        return tuple(cast(part, self.dtype) for part in self.entry.made(np.random.default_rng(0)))
 
     def of(self, xp: Any, scan: Callable[..., Any]) -> Callable[..., Any]:
         """The function of its data alone, for NumPy's names (payback) or JAX's."""
@@ -57,11 +57,12 @@ def named(name: str, dtype: str = "float64") -> Program:
     return Program(PROGRAMS[name], dtype)
 
 
-def _cast(part: Any, dtype: str) -> Any:
+def cast(part: Any, dtype: str) -> Any:
+    """Data with its floating numbers in this precision; containers too."""
     if isinstance(part, dict):
-        return {key: _cast(part[key], dtype) for key in sorted(part)}  # the order that JAX gives gradients in
+        return {key: cast(part[key], dtype) for key in sorted(part)}  # the order that JAX gives gradients in
     if isinstance(part, tuple | list):
-        return type(part)(_cast(value, dtype) for value in part)
+        return type(part)(cast(value, dtype) for value in part)
     part = np.asarray(part)
     return part.astype(dtype) if part.dtype.kind == "f" else part
 

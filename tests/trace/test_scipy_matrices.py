@@ -7,20 +7,12 @@ import scipy.linalg as sl
 import amount
 import payback as pb
 from payback.errors import TraceError, UnsupportedError
+from told import told
 
 RANDOM = np.random.default_rng(4)
 A, B = RANDOM.normal(size=(3, 3)), RANDOM.normal(size=(3, 3))
 C = np.array([5.0, 1.0, -0.5])
 I3 = np.eye(3)
-
-
-def told(z):
-    """A number that depends on every part of every entry."""
-    if isinstance(z, tuple):
-        return sum((k + 1) * told(part) for k, part in enumerate(z))
-    z = np.asarray(z)
-    weights = np.cos(np.arange(z.size)).reshape(z.shape)
-    return np.sum(np.real(z) * weights) + np.sum(np.imag(z) * np.flip(weights))
 
 
 def positive(z):

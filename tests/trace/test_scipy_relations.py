@@ -14,19 +14,11 @@ import scipy.stats as st
 import amount
 import payback as pb
 from payback.errors import UnsupportedError
+from told import told
 
 X = np.array([0.9, 0.3, 1.7, 0.6, 1.2, 0.4])
 TIME = np.arange(40.0)
 IMAGE = np.sin(np.arange(30.0) ** 1.3).reshape(6, 5)
-
-
-def told(z):
-    """A number that depends on every part of every entry."""
-    if isinstance(z, tuple):
-        return sum((k + 1) * told(part) for k, part in enumerate(z))
-    z = np.asarray(z)
-    weights = np.cos(np.arange(z.size)).reshape(z.shape)
-    return np.sum(np.real(z) * weights) + np.sum(np.imag(z) * np.flip(weights))
 
 
 def signal(x):

@@ -159,7 +159,8 @@ def held(node: Node) -> Any:
     watch = _watch.get()
     for array, was, given in watch.seen if watch is not None else ():
         if given is node:
-            watch.masks.append((array, was))
+            if not any(each is was for _, each in watch.masks):
+                watch.masks.append((array, was))
             return was
     return None
 

@@ -26,7 +26,26 @@ from payback.trace.shim.wrappers import TRACING
 from payback.trace.text.texts import Text
 
 
-class _Asked(type):
+class _StandIn(type):
+    """Of what stands for a class of Python's: calls aside it is that class.  A class derived from it is itself."""
+
+    def __instancecheck__(cls, x: Any) -> bool:
+        plain = vars(cls).get("stands_for")
+        return isinstance(x, plain) if plain else type.__instancecheck__(cls, x)
+
+    def __subclasscheck__(cls, other: type) -> bool:
+        plain = vars(cls).get("stands_for")
+        return issubclass(other, plain) if plain else type.__subclasscheck__(cls, other)
+
+    def __eq__(cls, other: object) -> bool:
+        return cls is other or (other is not None and other is vars(cls).get("stands_for"))
+
+    def __hash__(cls) -> int:
+        plain = vars(cls).get("stands_for")
+        return hash(plain) if plain else type.__hash__(cls)
+
+
+class _Asked(_StandIn):
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         if cls is not KIND:  # a metaclass that was made of it
             return type.__call__(cls, *args, **kwargs)
@@ -44,23 +63,11 @@ class _Asked(type):
             return sys._getframe(1).f_globals.get(made.__name__, made)
         return cls if made in (type, _Floating, _Complexing, _Viewing) else made
 
-    def __instancecheck__(cls, x: Any) -> bool:
-        return isinstance(x, type) if cls is KIND else type.__instancecheck__(cls, x)
 
-    def __subclasscheck__(cls, other: type) -> bool:
-        return issubclass(other, type) if cls is KIND else type.__subclasscheck__(cls, other)
-
-    def __eq__(cls, other: object) -> bool:
-        return cls is other or (cls is KIND and other is type)
-
-    def __hash__(cls) -> int:
-        return hash(type) if cls is KIND else type.__hash__(cls)
+KIND: Any = _Asked("type", (type,), {"stands_for": type})
 
 
-KIND: Any = _Asked("type", (type,), {})
-
-
-class _Floating(type):
+class _Floating(_StandIn):
     """Of what stands for `float`: a traced number is that number as Python has it, with its derivative."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
@@ -77,23 +84,12 @@ class _Floating(type):
                 return x.item()
         return float(*args, **kwargs)
 
-    def __instancecheck__(cls, x: Any) -> bool:
-        return isinstance(x, float) if cls is FLOATING else type.__instancecheck__(cls, x)
 
-    def __subclasscheck__(cls, other: type) -> bool:
-        return issubclass(other, float) if cls is FLOATING else type.__subclasscheck__(cls, other)
-
-    def __eq__(cls, other: object) -> bool:
-        return cls is other or (cls is FLOATING and other is float)
-
-    def __hash__(cls) -> int:
-        return hash(float) if cls is FLOATING else type.__hash__(cls)
+# NumPy takes it for its dtype.
+FLOATING: Any = _Floating("float", (float,), {"stands_for": float, "dtype": np.dtype(float)})
 
 
-FLOATING: Any = _Floating("float", (float,), {"dtype": np.dtype(float)})  # NumPy takes it for its dtype
-
-
-class _Complexing(type):
+class _Complexing(_StandIn):
     """Of what stands for `complex`: traced parts are those of a traced number."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
@@ -105,23 +101,11 @@ class _Complexing(type):
             return complex_number(parts.get("real", 0.0), parts.get("imag", 0.0))
         return complex(*args, **kwargs)
 
-    def __instancecheck__(cls, x: Any) -> bool:
-        return isinstance(x, complex) if cls is COMPLEX else type.__instancecheck__(cls, x)
 
-    def __subclasscheck__(cls, other: type) -> bool:
-        return issubclass(other, complex) if cls is COMPLEX else type.__subclasscheck__(cls, other)
-
-    def __eq__(cls, other: object) -> bool:
-        return cls is other or (cls is COMPLEX and other is complex)
-
-    def __hash__(cls) -> int:
-        return hash(complex) if cls is COMPLEX else type.__hash__(cls)
+COMPLEX: Any = _Complexing("complex", (complex,), {"stands_for": complex, "dtype": np.dtype(complex)})
 
 
-COMPLEX: Any = _Complexing("complex", (complex,), {"dtype": np.dtype(complex)})
-
-
-class _Viewing(type):
+class _Viewing(_StandIn):
     """Of what stands for `memoryview`, which is told of arrays that may come to be traced."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
@@ -129,17 +113,8 @@ class _Viewing(type):
             return memory_view(args[0])
         return memoryview(*args, **kwargs)
 
-    def __instancecheck__(cls, x: Any) -> bool:
-        return isinstance(x, memoryview)
 
-    def __eq__(cls, other: object) -> bool:
-        return cls is other or other is memoryview
-
-    def __hash__(cls) -> int:
-        return hash(memoryview)
-
-
-VIEWING: Any = _Viewing("memoryview", (), {})
+VIEWING: Any = _Viewing("memoryview", (), {"stands_for": memoryview})
 
 
 def has(x: Any, name: str, /) -> bool:
