@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from payback.trace.scipy.interpolate import METHODS
 from payback.trace.shim.libraries import LIBRARIES
+from payback.trace.shim.methods import CURVES
 
 PAGE = Path(__file__).parents[2] / "docs" / "scipy.md"
 HEAD = "## What is answered\n"
@@ -16,7 +16,9 @@ def listed():
         for name, answers in LIBRARIES.items()
         if name.startswith("scipy.") and "._" not in name and answers
     }
-    parts["scipy.interpolate"] |= {name for name in METHODS if not name.startswith("_")}
+    parts["scipy.interpolate"] |= {
+        name for name, answers in CURVES.items() if answers["__call__"].__name__ != "refused"
+    }
     return "".join(f"* `{part}`: {', '.join(f'`{name}`' for name in sorted(parts[part]))}\n" for part in sorted(parts))
 
 

@@ -53,10 +53,7 @@ REFUSED = {
     "a sparse matrix by entries": (lambda x: A.multiply(x).sum(), r"c\.data \* x\[c\.col\]"),
     "a sparse matrix made of it": (lambda x: scipy.sparse.diags(x), r"custom_gradient"),
     "cg": (lambda x: scipy.sparse.linalg.cg(SQUARE, x)[0][0], "whose pull solves"),
-    "scattered data": (
-        lambda x: scipy.interpolate.RBFInterpolator(np.arange(4.0)[:, None], x)([[0.5]])[0],
-        r"np\.linalg\.solve",
-    ),
+    "one polynomial": (lambda x: scipy.interpolate.KroghInterpolator(np.arange(4.0), x)(0.5), r"np\.linalg\.solve"),
     "a smoothing spline": (lambda x: scipy.interpolate.UnivariateSpline(np.arange(4.0), x)(1.5), "make_interp_spline"),
     "resample": (lambda x: scipy.signal.resample_poly(x, 3, 2)[0], "loop over the samples"),
     "a chain": (lambda x: scipy.signal.lsim(([1.0], [1.0, 0.5]), x, X)[1][0], "loop over the samples"),

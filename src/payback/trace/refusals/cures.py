@@ -27,9 +27,10 @@ _OF_SCIPY = {
     "sparse": "A @ x of a plain A is answered; for its entries times x take c = A.tocoo() and c.data * x[c.col]; a "
     "matrix whose entries are traced is np.add.at(out, (row, column), entries); spsolve(A, b) and splu(A).solve(b) of a"
     " plain A are answered; for another solver use pb.custom_gradient(plain=True), whose pull solves with A.T",
-    "interpolate": "CubicSpline, PchipInterpolator, Akima1DInterpolator, make_interp_spline, BSpline, PPoly, interp1d "
-    "and RegularGridInterpolator(method='linear') are answered; for another curve make its coefficients of plain "
-    f"arrays outside, or solve for them with np.linalg.solve, and evaluate the polynomial with NumPy; {_AUTHOR}",
+    "interpolate": "CubicSpline, PchipInterpolator, Akima1DInterpolator, make_interp_spline, BSpline, PPoly, interp1d, "
+    "RegularGridInterpolator, RectBivariateSpline, RBFInterpolator and LinearNDInterpolator are answered; "
+    "for another curve make its coefficients of plain arrays outside, "
+    f"or solve for them with np.linalg.solve, and evaluate the polynomial with NumPy; {_AUTHOR}",
     "signal": "convolve, correlate, lfilter, filtfilt, sosfilt, sosfiltfilt and savgol_filter are answered; write "
     "another filter as a loop over the samples, or with pb.scan",
     "ndimage": f"filters with constant weights along the axes are answered; for others add up shifted slices of "

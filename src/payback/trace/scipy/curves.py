@@ -52,7 +52,7 @@ def column(x: Any, ndim: int) -> Any:
     return np.reshape(x, (-1,) + (1,) * (ndim - 1))
 
 
-def _interval(breaks: Any, place: Any, first: int, last: int) -> Any:
+def interval(breaks: Any, place: Any, first: int, last: int) -> Any:
     """The last of the pieces first, ..., last that begins at a place or before it."""
     return np.clip(np.searchsorted(breaks, place, side="right") - 1, first, last)
 
@@ -144,7 +144,7 @@ class Spline(Curve):
         for _ in range(nu):
             if not made.k:
                 raise ValueError(f"Order of derivative (n = {nu}) must be <= order of spline (k = {self.k})")
-            c = _steeper(made.t, made.c, made.k)
+            c = steeper(made.t, made.c, made.k)
             made = Spline(made.t[1:-1], c, made.k - 1, made.extrapolate, made.axis, self._of)
         return made if nu >= 0 else self.antiderivative(-nu)
 
@@ -179,7 +179,7 @@ def _summed(c: Any, x: Any) -> Any:
 
 
 def _on_pieces(c: Any, x: Any, place: Any) -> Any:
-    piece = _interval(x, place, 0, c.shape[1] - 1)
+    piece = interval(x, place, 0, c.shape[1] - 1)
     beyond = column(place - taken(x, piece), c.ndim - 1)
     made = taken(c[0], piece)
     for row in range(1, c.shape[0]):
@@ -190,7 +190,7 @@ def _on_pieces(c: Any, x: Any, place: Any) -> Any:
 # B-splines ------------------------------------------------------------------------------------------------------
 
 
-def _steeper(t: Any, c: Any, k: int) -> Any:
+def steeper(t: Any, c: Any, k: int) -> Any:
     """The coefficients of the derivative, on the knots without the outermost two."""
     n = t.shape[0] - k - 1
     c = c[:n]
@@ -212,7 +212,7 @@ def _antiderivative(spline: Any) -> Spline:
 def _on_knots(t: Any, c: Any, k: int, place: Any) -> Any:
     """De Boor's triangle of averages."""
     last = t.shape[0] - k - 2
-    piece = _interval(t, place, k, last)
+    piece = interval(t, place, k, last)
     line = [taken(c, piece - k + j) for j in range(k + 1)]
     for r in range(1, k + 1):
         for j in range(k, r - 1, -1):
@@ -234,7 +234,7 @@ def evaluated(curve: Any, place: Any, nu: int = 0, extrapolate: Any = None) -> A
         t, c, k = places(curve.t), curve.c, curve.k
         flat, defined = _mapped(flat, t[k], t[t.shape[0] - k - 1], extrapolate)
         for _ in range(min(nu, k)):
-            t, c, k = t[1:-1], _steeper(t, array_of(c), k), k - 1
+            t, c, k = t[1:-1], steeper(t, array_of(c), k), k - 1
         made = _on_knots(t, c if nu <= curve.k else c * 0.0, k, flat)
     else:
         x = places(curve.x)

@@ -1,4 +1,4 @@
-"""`scipy.interpolate` of traced values: splines as the solution of linear systems, and interpolation on grids.
+"""`scipy.interpolate` of traced values: splines as the solution of linear systems, and tables.
 
 What the program gives SciPy in plain numbers is looked at by SciPy itself, with the bare values of the rest where there
 are such: its errors are its own.  (Fritsch & Butland 1984 for PCHIP's slopes; Akima 1970.)
@@ -6,7 +6,6 @@ are such: its errors are its own.  (Fritsch & Butland 1984 for PCHIP's slopes; A
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +15,7 @@ from payback.errors import UnsupportedError
 from payback.trace.array import plain
 from payback.trace.assignment.buffer import any_traced
 from payback.trace.dispatch import here
-from payback.trace.numpy.arguments import known, traced_array
+from payback.trace.numpy.arguments import known
 from payback.trace.numpy.products import array_of
 from payback.trace.scipy.curves import (
     Curve,
@@ -34,14 +33,14 @@ from payback.trace.scipy.linalg import solve_banded
 from payback.trace.tree import tree_map
 
 
-def _bare(x: Any, otherwise: Any) -> Any:
+def plain_or(x: Any, otherwise: Any) -> Any:
     return plain(x) if known(x) else otherwise
 
 
 def _template(name: str, x: Any, *data: Any, **options: Any) -> Any:
     """SciPy's own object for bare values: places 0, 1, 2, ... and zeros where there are none."""
-    at = _bare(x, np.arange(float(x.shape[0])))
-    return of_scipy(name)(at, *(_bare(y, np.zeros(y.shape)) for y in data), **options)
+    at = plain_or(x, np.arange(float(x.shape[0])))
+    return of_scipy(name)(at, *(plain_or(y, np.zeros(y.shape)) for y in data), **options)
 
 
 # cubic pieces ---------------------------------------------------------------------------------------------------
@@ -68,7 +67,7 @@ _ENDS = {"clamped": (1, 0.0), "natural": (2, 0.0)}
 def cubic_spline(x: Any, y: Any, axis: int = 0, bc_type: Any = "not-a-knot", extrapolate: Any = None) -> Pieces:
     """Slopes that make the second derivative continuous: a tridiagonal system."""
     x, y = places(x), doubles(y)
-    bare = tree_map(lambda v: _bare(v, np.zeros(np.shape(v))), bc_type)
+    bare = tree_map(lambda v: plain_or(v, np.zeros(np.shape(v))), bc_type)
     template = _template("CubicSpline", x, y, axis=axis, bc_type=bare, extrapolate=extrapolate)
     y = np.moveaxis(y, axis, 0)
     ends = (bc_type, bc_type) if isinstance(bc_type, str) else tuple(bc_type)
@@ -181,8 +180,8 @@ def akima(x: Any, y: Any, axis: int = 0, *, method: str = "akima", extrapolate: 
 
 def pieces(c: Any, x: Any, extrapolate: Any = None, axis: int = 0) -> Pieces:
     c, x = doubles(c), places(x)
-    zeros = _bare(c, np.zeros(c.shape))
-    template = of_scipy("PPoly")(zeros, _bare(x, np.arange(float(x.shape[0]))), extrapolate=extrapolate, axis=axis)
+    zeros = plain_or(c, np.zeros(c.shape))
+    template = of_scipy("PPoly")(zeros, plain_or(x, np.arange(float(x.shape[0]))), extrapolate=extrapolate, axis=axis)
     if known(x) and plain(x)[0] > plain(x)[-1]:
         raise UnsupportedError("PPoly of traced values on descending places", where=here(), fix="let them ascend")
     first = (axis, axis + 1)
@@ -194,7 +193,7 @@ def pieces(c: Any, x: Any, extrapolate: Any = None, axis: int = 0) -> Pieces:
 
 def spline(t: Any, c: Any, k: int, extrapolate: Any = True, axis: int = 0) -> Spline:
     t, c = places(t), doubles(c)
-    template = of_scipy("BSpline")(_bare(t, np.arange(float(t.shape[0]))), np.zeros(c.shape), k, extrapolate, axis)
+    template = of_scipy("BSpline")(plain_or(t, np.arange(float(t.shape[0]))), np.zeros(c.shape), k, extrapolate, axis)
     return Spline(t, np.moveaxis(c, axis, 0), template.k, template.extrapolate, template.axis, type(template))
 
 
@@ -206,16 +205,16 @@ def make_interp_spline(x: Any, y: Any, k: int = 3, t: Any = None, bc_type: Any =
                                why="its knots are found with plain numbers",
                                fix="give plain x and t, or use CubicSpline, which takes traced places")  # fmt: skip
     x, y = places(x), doubles(y)
-    bare = tree_map(lambda v: _bare(v, np.zeros(np.shape(v))), bc_type)
+    bare = tree_map(lambda v: plain_or(v, np.zeros(np.shape(v))), bc_type)
     template = _template("make_interp_spline", x, y, k=k, t=t, bc_type=bare, axis=axis)
     y = np.moveaxis(y, axis, 0)
     t, k = template.t, template.k
     if k > 1 or t is not None:
-        y = _coefficients(x, y, t, k, bc_type)
+        y = coefficients(x, y, t, k, bc_type)
     return Spline(t, y, k, template.extrapolate, template.axis, type(template))
 
 
-def _coefficients(x: Any, y: Any, t: Any, k: int, bc_type: Any) -> Any:
+def coefficients(x: Any, y: Any, t: Any, k: int, bc_type: Any) -> Any:
     if isinstance(bc_type, str) and bc_type == "periodic":
         units = np.concatenate([np.eye(len(x) - 1), np.eye(len(x) - 1)[:1]])
         return np.tensordot(of_scipy("make_interp_spline")(x, units, k, bc_type="periodic").c, y[:-1], 1)
@@ -267,7 +266,7 @@ def _fitpack(x: Any, t: Any, c: Any, k: int, nu: int, ext: Any) -> Any:
 # tables ---------------------------------------------------------------------------------------------------------
 
 
-def _out_of_bounds(outside: Any, bounds_error: Any) -> None:
+def out_of_bounds(outside: Any, bounds_error: Any) -> None:
     """Without numbers nobody can tell: there the answer is NaN."""
     if bounds_error and known(outside) and np.any(plain(outside)):
         raise ValueError("a place to interpolate at is out of bounds")
@@ -288,7 +287,7 @@ class Table(Curve):
 def table(x: Any, y: Any, kind: Any = "linear", axis: int = -1, copy: bool = True, bounds_error: Any = None,
           fill_value: Any = np.nan, assume_sorted: bool = False) -> Table:  # fmt: skip
     x, y = places(x), doubles(y)
-    bare = tree_map(lambda v: _bare(v, np.zeros(np.shape(v))), fill_value)
+    bare = tree_map(lambda v: plain_or(v, np.zeros(np.shape(v))), fill_value)
     options = {"kind": kind, "axis": axis, "bounds_error": bounds_error, "assume_sorted": assume_sorted}
     template = _template("interp1d", x, y, fill_value=bare, **options)
     if not assume_sorted:
@@ -320,7 +319,7 @@ def _looked_up(table: Any, place: Any) -> Any:
     fill = table.fill_value
     below, above = flat < x[0], flat > x[-1]
     if not (isinstance(fill, str) and fill == "extrapolate"):
-        _out_of_bounds(below | above, table.bounds_error)
+        out_of_bounds(below | above, table.bounds_error)
         ends = fill if isinstance(fill, tuple) else (fill, fill)
         for beyond, value in zip((below, above), ends, strict=True):
             made = np.where(column(beyond, made.ndim), value, made)
@@ -331,82 +330,13 @@ def _looked_up(table: Any, place: Any) -> Any:
     return np.transpose(np.reshape(made, shape + rest), order)
 
 
-class Grid(Curve):
-    """What SciPy's RegularGridInterpolator is: values on a grid of places along each axis."""
-
-    def __init__(self, grid: Any, values: Any, template: Any):
-        super().__init__(type(template))
-        self.grid, self.values, self.method = grid, values, template.method
-        self.bounds_error, self.fill_value = template.bounds_error, template.fill_value
-
-    def __call__(self, xi: Any, method: Any = None, *, nu: Any = None) -> Any:
-        return _on_grid(self, xi, method, nu)
-
-
-def grid(points: Any, values: Any, method: str = "linear", bounds_error: bool = True, fill_value: Any = np.nan,
-         **options: Any) -> Grid:  # fmt: skip
-    if any_traced(points):
-        raise UnsupportedError("RegularGridInterpolator of traced points", where=here(), fix="give plain points")
-    values = doubles(values)
-    template = of_scipy("RegularGridInterpolator")(points, _bare(values, np.zeros(values.shape)), method, bounds_error,
-                                                 fill_value, **options)  # fmt: skip
-    for axis, given in enumerate(points):  # SciPy turns those round that descend
-        if np.asarray(given)[0] != template.grid[axis][0]:
-            values = np.flip(values, axis)
-    return Grid(template.grid, values, template)
-
-
-def interpn(points: Any, values: Any, xi: Any, method: str = "linear", bounds_error: bool = True,
-            fill_value: Any = np.nan) -> Any:  # fmt: skip
-    made = of_scipy("RegularGridInterpolator")(points, values, method, bounds_error, fill_value)
-    return _on_grid(made, xi, None, None)
-
-
-def _entries(values: Any, at: list[Any]) -> Any:
-    return (traced_array(values) if any_traced(at) else values)[tuple(at)]
-
-
-def _on_grid(table: Any, xi: Any, method: Any, nu: Any) -> Any:
-    method = method or table.method
-    if method not in ("linear", "nearest") or nu is not None:
-        raise UnsupportedError(f"RegularGridInterpolator of traced values with method={method!r}", where=here(),
-                               fix="use method='linear' or 'nearest'")  # fmt: skip
-    grid, values = table.grid, doubles(table.values)
-    xi = np.stack(np.broadcast_arrays(*map(doubles, xi)), -1) if isinstance(xi, tuple) else doubles(xi)
-    if xi.ndim == 0 or xi.shape[-1] != len(grid):
-        raise ValueError(f"The requested sample points xi have dimension {xi.shape[-1] if xi.ndim else 0} but this "
-                         f"RegularGridInterpolator has dimension {len(grid)}")  # fmt: skip
-    flat, rest = np.reshape(xi, (-1, len(grid))), values.ndim - len(grid)
-    sides, outside = [], flat[:, 0] != flat[:, 0]
-    for axis, breaks in enumerate(map(places, grid)):
-        x = flat[:, axis]
-        at = np.clip(np.searchsorted(breaks, x) - 1, 0, len(breaks) - 2)
-        low, high = taken(breaks, at), taken(breaks, at + 1)
-        share = (x - low) / (high - low)
-        sides.append(((at, 1.0 - share), (at + 1, share)) if method == "linear" else
-                     ((at + np.where(share <= 0.5, 0, 1), 1.0 + 0.0 * share),))  # fmt: skip
-        outside = outside | (x < breaks[0]) | (x > breaks[-1])
-    made: Any = 0.0
-    for corner in itertools.product(*sides):
-        weight: Any = 1.0
-        for _, share in corner:
-            weight = weight * share
-        made = made + column(weight, 1 + rest) * _entries(values, [at for at, _ in corner])
-    if table.fill_value is not None:
-        _out_of_bounds(outside, table.bounds_error)
-        made = np.where(column(outside, 1 + rest), table.fill_value, made)
-    return np.reshape(made, xi.shape[:-1] + values.shape[len(grid) :])
-
-
 # what is answered -----------------------------------------------------------------------------------------------
 
-FUNCTIONS: dict[str, dict[str, Any]] = {
-    "scipy.interpolate": {
-        "CubicSpline": cubic_spline, "CubicHermiteSpline": hermite_spline, "PchipInterpolator": pchip,
-        "Akima1DInterpolator": akima, "PPoly": pieces, "BSpline": spline, "make_interp_spline": make_interp_spline,
-        "interp1d": table, "RegularGridInterpolator": grid, "interpn": interpn, "splev": splev,
-        "pchip_interpolate": lambda xi, yi, x, der=0, axis=0: pchip(xi, yi, axis)(x, der),
-    }
+FUNCTIONS: dict[str, Any] = {
+    "CubicSpline": cubic_spline, "CubicHermiteSpline": hermite_spline, "PchipInterpolator": pchip,
+    "Akima1DInterpolator": akima, "PPoly": pieces, "BSpline": spline, "make_interp_spline": make_interp_spline,
+    "interp1d": table, "splev": splev,
+    "pchip_interpolate": lambda xi, yi, x, der=0, axis=0: pchip(xi, yi, axis)(x, der),
 }  # fmt: skip
 
 
@@ -444,6 +374,5 @@ METHODS: dict[str, dict[str, Callable[..., Any]]] = {
     "BPoly": {"__call__": _curve, "integrate": _area},
     "BSpline": {"__call__": _curve, "integrate": _area},
     "interp1d": {"__call__": _of_table},
-    "RegularGridInterpolator": {"__call__": lambda table, xi, method=None, *, nu=None: _on_grid(table, xi, method, nu)},
     "UnivariateSpline": {"__call__": _of_fitpack},
 }

@@ -19,7 +19,7 @@ from payback.trace.numpy import series as numpy_series
 from payback.trace.numpy import strides as numpy_strides
 from payback.trace.numpy.creation import LINALG
 from payback.trace.scipy import cosines as scipy_cosines
-from payback.trace.scipy import distributions, relations, samples, sparse_solves, spectra
+from payback.trace.scipy import distributions, grids, relations, samples, scattered, sparse_solves, spectra
 from payback.trace.scipy import filters as scipy_filters
 from payback.trace.scipy import integrate as scipy_integrate
 from payback.trace.scipy import interpolate as scipy_interpolate
@@ -80,7 +80,7 @@ LIBRARIES: dict[str, dict[str, Callable[..., Any]]] = {
     **fourier.FUNCTIONS,
     **numpy_series.FUNCTIONS,
     **distributions.FUNCTIONS,
-    **scipy_interpolate.FUNCTIONS,
+    "scipy.interpolate": scipy_interpolate.FUNCTIONS | grids.FUNCTIONS | scattered.FUNCTIONS,
     **scipy_ndimage.FUNCTIONS,
     **scipy_signal.FUNCTIONS,
     **scipy_spatial.FUNCTIONS,

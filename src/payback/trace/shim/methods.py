@@ -27,7 +27,7 @@ from payback.trace.numpy.creation import listed
 from payback.trace.proof.writers import for_writer, writes
 from payback.trace.scipy import curves as scipy_curves
 from payback.trace.scipy import densities as scipy_densities
-from payback.trace.scipy import distributions, relations, rotations, sparse_solves
+from payback.trace.scipy import distributions, grids, relations, rotations, scattered, sparse_solves
 from payback.trace.scipy import interpolate as scipy_interpolate
 from payback.trace.scipy import stats as scipy_stats
 from payback.trace.scipy.bodies import Bodies
@@ -60,11 +60,14 @@ def _making(method: Callable[..., Any]) -> Callable[..., Any]:
     return made
 
 
+CURVES = scipy_interpolate.METHODS | grids.METHODS | scattered.METHODS
+
+
 @functools.cache
 def _of_curves() -> dict[Any, dict[str, Any]]:
-    kinds = {scipy_curves.of_scipy(name): name for name in scipy_interpolate.METHODS}
+    kinds = {scipy_curves.of_scipy(name): name for name in CURVES}
     return {
-        kind: {method: _answering(getattr(kind, method), f) for method, f in scipy_interpolate.METHODS[name].items()}
+        kind: {method: _answering(getattr(kind, method), f) for method, f in CURVES[name].items()}
         for kind, name in kinds.items()
     }
 
