@@ -49,7 +49,7 @@ def no_derivative(node: Node, mode: str) -> DifferentiationError:
 # (`_measure`, and in `values.py`), for it differs between versions.
 _LARGE = 1 << 16  # bytes
 count: Callable[[Any], int] = getattr(sys, "getrefcount", lambda x: 0)
-_PILE = -1
+_PILE = ALONE = -1  # ALONE: where one local name refers to it
 
 
 def may_take(array: np.ndarray[Any, Any]) -> bool:
@@ -76,13 +76,13 @@ class Gradient:
 
     m: Any
     live: set[Node] | None = None  # set by the sweep: who is to be paid
+    _payments: tuple[Node | None, list[Any]] = (None, [])
+    _roots: tuple[Any, Roots] = (None, Roots(()))
+    _values: tuple[Node | None, list[Any]] = (None, [])
 
     def __init__(self, on_graph: bool):
         self.m = Recording() if on_graph else Values
         self.on_graph = on_graph
-        self._payments: tuple[Node | None, list[Any]] = (None, [])
-        self._roots: tuple[Any, Roots] = (None, Roots(()))
-        self._values: tuple[Node | None, list[Any]] = (None, [])
 
     def operand(self, node: Node) -> Any:
         return Term(node, self.m) if self.on_graph else node.value
@@ -179,12 +179,22 @@ class Gradient:
             if type(paid) is Select:  # None beside it: where the condition does not hold nothing is paid
                 paid = Masked(paid.condition, paid.high)
         else:
-            shape, spread_over = m.shape(arg), params
-            whole = self.on_graph or row.name not in ("max", "min")
-            y = (spread if whole else kept)(m, self.operand(node), shape, **spread_over)
-            bar = self.spread_bar(node, bar, shape)
-            paid = self.times(bar, row.partials[0](m, arg, y, params["axes"]))
+            paid = self.through_reduction(node, bar, arg)
         return None if paid is None else self.fitted(paid, node.args[slot])
+
+    def through_reduction(self, node: Node, bar: Any, arg: Any) -> Any:
+        m, params, shape = self.m, node.params, self.m.shape(arg)
+        rule: Any = node.op.partials[0]
+        if self.on_graph:
+            y = spread(m, self.operand(node), shape, **params)
+            return self.times(self.spread_bar(node, bar, shape), rule(m, arg, y, params["axes"]))
+        partial = rule(m, arg, kept(m, node.value, shape, **params), params["axes"])
+        if type(partial) is not np.ndarray or partial.shape != shape or type(bar) is Masked:
+            return self.times(self.spread_bar(node, bar, shape), partial)
+        bar = kept(m, bar, shape, **params)  # NumPy spreads it
+        if may_take(partial) and count(partial) == ALONE and bar.dtype is partial.dtype:
+            return np.multiply(bar, partial, out=partial)
+        return bar * partial
 
     def spread_bar(self, node: Node, bar: Any, shape: tuple[int, ...]) -> Any:
         """What a reduction is owed, at every entry of its argument."""
@@ -349,7 +359,7 @@ class Gradient:
 
 def _measure() -> None:
     """Who holds an array in a pile, where nobody else does."""
-    global _PILE
+    global _PILE, ALONE
 
     class Counting(Gradient):
         def added(self, node: Node | None, payments: list[Any]) -> Any:
@@ -360,6 +370,8 @@ def _measure() -> None:
             return count(total)
 
     _PILE = Counting(on_graph=False).added(None, [np.empty(1)])
+    array = np.empty(1)
+    ALONE = count(array)
 
 
 _measure()

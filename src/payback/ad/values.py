@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy import add
 
-from payback.ad.algebra import Gradient, Masked, count, is_like, may_take
+from payback.ad.algebra import ALONE, Gradient, Masked, count, is_like, may_take
 from payback.ad.sweep import Reach, live_nodes
 from payback.ir.node import Node
 from payback.ops.index import Scattered
@@ -21,7 +21,6 @@ from payback.ops.row import first, minus_one, one, result, second
 from payback.ops.several import PART, Share
 
 _SLOTS = tuple(tuple(range(n))[::-1] for n in range(9))  # of a node with n arguments, the last one first
-_ALONE = 0  # see `_measure`
 
 
 def pay_values(
@@ -102,7 +101,7 @@ def pay_values(
                         paid = gradient.times(bar if mask is None else Masked(mask, bar), partial)
                         if paid is None:
                             continue
-                    elif may_take(partial) and is_like(bar, partial) and count(partial) == _ALONE:
+                    elif may_take(partial) and is_like(bar, partial) and count(partial) == ALONE:
                         paid = np.multiply(bar, partial, out=partial)  # nobody else holds it
                     else:
                         paid = bar * partial
@@ -140,15 +139,5 @@ def pay_values(
 def lone(values: dict[Node, Any], node: Node) -> Any:
     """The value of a node, taken out; and whether nobody else holds it, so that it can be given away."""
     value = values.pop(node, None)
-    alone = count(value) == _ALONE  # asked before the pair is built: that holds it too
+    alone = count(value) == ALONE  # asked before the pair is built: that holds it too
     return value, alone
-
-
-def _measure() -> None:
-    """Who holds an array that one local name refers to."""
-    global _ALONE
-    array = np.empty(1)
-    _ALONE = count(array)
-
-
-_measure()

@@ -30,23 +30,29 @@ class Node:
     aval    shape, dtype and weakness; found from the value when first asked for
     where   (code object, instruction offset) of the user's sub-expression; for a node that a sweep made,
             also the (forward node's id, slot) that it came from
+    shadow  what stands for it among the arguments of others, if it has a large value: see `ops/shadows.py`
     """
 
-    __slots__ = ("args", "aval", "grad", "id", "op", "params", "value", "where")
+    __slots__ = ("args", "aval", "grad", "id", "op", "params", "shadow", "value", "where")
 
     def __init__(
         self, op: Any, args: tuple[Node, ...], params: dict[str, Any], value: Any, where: Any, aval: Any = None
     ):
         self.aval: Aval
+        self.shadow: Node | None
         self.id = next_id()
         self.op = op
+        for arg in args:
+            if arg.shadow is not None:
+                args = tuple(map(_whole, args))
+                break
         self.args = args
         self.params = params
         self.value = value
         self.where = where
         if aval is not None:
             self.aval = aval
-        self.grad = None
+        self.grad = self.shadow = None
 
     if not TYPE_CHECKING:  # passes and plans read it ten times as often as it is made: a slot that may be empty
 
@@ -62,6 +68,15 @@ class Node:
 
     def __repr__(self) -> str:
         return f"%{self.id} = {self.op.name}({', '.join(f'%{a.id}' for a in self.args)}): {self.aval}"
+
+
+def _whole(arg: Node) -> Node:
+    """What stands for an argument, with its numbers."""
+    shadow = arg.shadow
+    if shadow is None:
+        return arg
+    shadow.value = arg.value
+    return shadow
 
 
 def ancestors(tops: Iterable[Node], floor: int = 0, cut: frozenset[Node] = frozenset()) -> list[Node]:

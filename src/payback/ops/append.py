@@ -22,6 +22,7 @@ from payback.ir.where import caller, position
 from payback.ops.dtypes import common_dtype, kind_of
 from payback.ops.namespace import Values
 from payback.ops.row import CONST, TABLE, Row
+from payback.ops.shadows import appended
 
 _WRITEABLE = 0x400  # NPY_ARRAY_WRITEABLE: asked by name, results of np.broadcast_arrays warn
 _EXACT = 2**53  # up to here whole numbers are floats
@@ -178,7 +179,7 @@ def append(row: Row, args: tuple[Node, ...], params: dict[str, Any], where: Any)
             value = freeze(value)
         for arg in args:
             if arg.op is not CONST:
-                return Node(row, args, params, value, where)
+                return appended(row, args, params, value, where)
         return Node(CONST, (), NO_PARAMS, value, where)
     assert row.shape is not None
     count(where)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from payback.ops.pointwise import pointwise
 
 LN2, LN10 = math.log(2.0), math.log(10.0)
@@ -14,6 +16,8 @@ INF = math.inf
 def share_of(m: Any, a: Any, b: Any, scale: float) -> Any:
     """exp a/(exp a + exp b) of scaled numbers; two equal infinities, whose difference is NaN, share evenly."""
     difference = a - b
+    if type(difference) is np.ndarray and np.count_nonzero(difference == difference) == difference.size:
+        return m.sigmoid(difference if scale == 1.0 else difference * scale)  # what it comes to below, sooner
     even = m.logical_and(m.ne(difference, difference), m.eq(a, b))
     return m.where(even, 0.5, m.sigmoid(difference if scale == 1.0 else difference * scale))
 

@@ -116,6 +116,12 @@ def _relu(x: Any) -> Any:
 
 
 def _sigmoid(x: Any) -> Any:
+    if type(x) is np.ndarray and x.ndim and x.dtype.kind == "f":  # what it comes to below, in two arrays
+        decay = np.abs(x)
+        np.exp(np.negative(decay, out=decay), out=decay)
+        found = np.where(x >= 0, decay.dtype.type(1), decay)
+        decay += 1
+        return np.divide(found, decay, out=found)
     decay = np.exp(-np.abs(x))  # never overflows
     return _weakly(np.where(np.greater_equal(x, 0), 1, decay)[()].astype(decay.dtype) / (1 + decay), x)
 
@@ -317,9 +323,7 @@ class Values:
                 x = x.ravel("K")
                 return _root(x.dot(x))
             return _length(x)
-        if len(axes) <= 2:
-            return _length(x, axis=axes[0] if len(axes) == 1 else axes, keepdims=keepdims)
-        return np.sqrt(np.add.reduce(x * x, axis=axes, keepdims=keepdims))
+        return _root(_add_up(x * x, axis=axes, keepdims=keepdims))  # np.linalg.norm too, of one axis or two
 
     @staticmethod
     def cumsum(x: Any, axis: int, backwards: bool) -> Any:

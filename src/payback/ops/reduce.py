@@ -87,7 +87,7 @@ Row(
 def _extreme_partial(loses: Callable[[Any, Any], Any]) -> Callable[..., Any]:
     """Ties share equally.  Of a group with a NaN nobody has lost and nobody won, and all are paid NaN: 0/0.
 
-    On values y need not be spread: NumPy does that.
+    On values y is not spread, here as in the partials below: NumPy does that.
     """
 
     def partial(m: Any, x: Any, y_spread: Any, axes: Axes) -> Any:
@@ -136,7 +136,10 @@ Row("logsumexp", "reduction", lambda m, x, axes, keepdims: m.logsumexp(x, axes=a
 
 
 def _norm_partial(m: Any, x: Any, y_spread: Any, axes: Axes) -> Any:
-    return m.select(y_spread == 0, None, m.div(x, y_spread))
+    flat = y_spread == 0
+    if type(flat) is np.ndarray and not flat.any():
+        return m.div(x, y_spread)  # what it comes to below, sooner
+    return m.select(flat, None, m.div(x, y_spread))
 
 
 Row(

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from payback.ir.aval import Aval
-from payback.ops.reduce import reduced, spread
+from payback.ops import sequences
+from payback.ops.reduce import kept, reduced, spread
 from payback.ops.row import Row
 
 
@@ -68,16 +69,14 @@ Row("cumprod", "own", lambda m, x, axis, backwards: m.cumprod(x, axis=axis, back
 def _others(m: Any, x: Any, axes: tuple[int, ...]) -> Any:
     """At each entry the product of all the others of its group: what stands before it times what stands after it."""
     shape = m.shape(x)
-    if type(x) is np.ndarray and len(axes) == len(shape):  # what it comes to below, sooner
-        line = x.reshape(-1)
-        before, after = np.ones_like(line), np.ones_like(line)
-        np.cumprod(line[:-1], out=before[1:])
-        np.cumprod(line[:0:-1], out=after[-2::-1])
-        return (before * after).reshape(shape)
-    kept = tuple(axis for axis in range(len(shape)) if axis not in axes)
-    order = (*kept, *axes)
-    lead = tuple(shape[axis] for axis in kept)
-    line, last = m.reshape(m.transpose(x, axes=order), shape=(*lead, product(shape[a] for a in axes))), len(kept)
+    rest = tuple(axis for axis in range(len(shape)) if axis not in axes)
+    if type(x) is np.ndarray and x.size:
+        turned = x.transpose((*axes, *rest))
+        made = sequences.others(turned.reshape(product(shape[axis] for axis in axes), -1)).reshape(turned.shape)
+        return made.transpose(np.argsort((*axes, *rest)))
+    order = (*rest, *axes)
+    lead = tuple(shape[axis] for axis in rest)
+    line, last = m.reshape(m.transpose(x, axes=order), shape=(*lead, product(shape[a] for a in axes))), len(rest)
     before = shifted(m, m.cumprod(line, axis=last, backwards=False), last, False, 1.0)
     after = shifted(m, m.cumprod(line, axis=last, backwards=True), last, True, 1.0)
     back = tuple(sorted(range(len(order)), key=order.__getitem__))
@@ -85,7 +84,10 @@ def _others(m: Any, x: Any, axes: tuple[int, ...]) -> Any:
 
 
 def _prod_vjp(m: Any, bar: Any, args: Any, y: Any, wanted: Any, axes: tuple[int, ...], keepdims: bool) -> list[Any]:
-    return [spread(m, bar, m.shape(args[0]), axes, keepdims) * _others(m, args[0], axes)]
+    others = _others(m, args[0], axes)
+    if type(others) is np.ndarray:  # NumPy spreads it
+        return [np.multiply(kept(m, bar, others.shape, axes, keepdims), others, out=others)]
+    return [spread(m, bar, m.shape(args[0]), axes, keepdims) * others]
 
 
 def _prod_jvp(m: Any, dots: dict[int, Any], args: Any, y: Any, axes: tuple[int, ...], keepdims: bool) -> Any:

@@ -20,6 +20,40 @@ def cumprod(x: Any, axis: int, backwards: bool) -> Any:
     return np.flip(np.cumprod(np.flip(x, axis), axis=axis), axis)
 
 
+_ROWS, _FEW = 16, 4096
+_running = np.multiply.accumulate
+
+
+def others(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Of (n, columns) at each entry the product of all others of its column: what stands before it times what after it.
+
+    Many are taken by 16 rows of long vectors, and each group's product then among those of the other groups: NumPy's own
+    running product waits for the one before at every entry.
+    """
+    n, columns = x.shape
+    if x.size <= _FEW:
+        made, after = np.ones_like(x, order="C"), np.ones_like(x, order="C")
+        _running(x[:-1], 0, None, made[1:])
+        _running(x[:0:-1], 0, None, after[-2::-1])
+        return np.multiply(made, after, out=made)
+    if n <= _ROWS:
+        made = np.ones_like(x, order="C")
+        for k in range(1, n):
+            np.multiply(made[k - 1], x[k - 1], out=made[k])
+        behind = x[-1].copy()
+        for k in range(n - 2, -1, -1):
+            made[k] *= behind
+            behind *= x[k]
+        return made
+    groups = n // _ROWS
+    parted = x[: _ROWS * groups].reshape(_ROWS, groups * columns)
+    inside = others(parted)
+    wholes = (inside[0] * parted[0]).reshape(groups, columns)
+    outside = others(np.concatenate([wholes, x[_ROWS * groups :]]))
+    inside *= outside[:groups].reshape(-1)
+    return np.concatenate([inside.reshape(-1, columns), outside[groups:]])
+
+
 def recurrence(a: Any, b: Any, axis: int, backwards: bool) -> Any:
     """y_i = a_i·y_{i−1} + b_i from y_0 = b_0, or from the other end."""
     if b.ndim == 1 and b.dtype == np.float64:  # Python's floats are the same doubles, at a tenth of the time

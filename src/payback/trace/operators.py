@@ -19,6 +19,7 @@ from payback.ir.where import is_inner
 from payback.ops.append import apply, snapshot
 from payback.ops.namespace import Values
 from payback.ops.row import CONST, INPUT, TABLE, VARIABLE, Row
+from payback.ops.shadows import LARGE, shade, shadowed
 from payback.trace.refusals.handled import FAILING, unsure
 
 FUNCTIONS: dict[Any, Callable[..., Any]] = {}  # filled by numpy_map
@@ -98,16 +99,23 @@ def made(row: Row, args: tuple[Node, ...], params: dict[str, Any], value: Any, w
 
     As `Traced(Node(...))`, filled by hand: two calls of classes cost as much as the rest.
     """
-    if type(value) is np.ndarray:
-        if value.ndim:
-            value.setflags(False)  # what `flags.writeable = False` comes to, sooner
-        else:
-            value = value[()]
+    for arg in args:
+        if arg.shadow is not None:
+            args = shadowed(row, args, params, value)
+            break
     node = _new(Node)
-    node.value = value
     node.id = next_id()
     node.op, node.args, node.params, node.where = row, args, params, where
-    node.grad = None
+    node.grad = node.shadow = None
+    if type(value) is not np.ndarray:
+        node.value = value
+    elif value.ndim:
+        value.setflags(False)  # what `flags.writeable = False` comes to, sooner
+        node.value = value
+        if value.nbytes >= LARGE:
+            shade(node)
+    else:
+        node.value = value[()]
     result = _new(Traced)
     result.node, result.alias = node, None
     return result

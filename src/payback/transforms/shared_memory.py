@@ -117,7 +117,7 @@ def _is_plain(x: Any) -> bool:
 def _changed(x: Any, node: Node) -> bool:
     if _is_plain(x):
         return bool(x.tobytes() != np.asarray(node.value).tobytes())
-    return bool(node.shape) and bool(node.args) and x.node is not node.args[0]
+    return bool(node.shape) and bool(node.args) and node.args[0] is not (x.node.shadow or x.node)
 
 
 def _overlap(a: Any, b: Any) -> bool:

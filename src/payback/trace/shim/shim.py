@@ -25,6 +25,7 @@ from payback.errors import PaybackError, no_function, witness
 from payback.ir.forks import whole_in_children
 from payback.ir.loops import counts
 from payback.ops.append import lasting
+from payback.ops.shadows import sparing
 from payback.trace.array import Traced
 from payback.trace.assignment import outside
 from payback.trace.assignment.buffer import Buffer
@@ -387,13 +388,15 @@ whole_in_children(_installed.lock, _alone)
 outside.elsewhere = lambda: _installed.depth > 0 and not TRACING.get()
 
 
-def call(f: Callable[..., Any], args: Any, kwargs: Any, is_plain: bool = False) -> Any:
+def call(f: Callable[..., Any], args: Any, kwargs: Any, is_plain: bool = False, spare: bool = False) -> Any:
     """`f(*args, **kwargs)` with the shim; buffers in what it returns become traced values or plain arrays.
 
     is_plain: whether f is proved so, see `proved.py`, and the graph is needed no longer than this call of the caller's.
+    spare: whether the graph is for a sweep on plain values and for nobody else; see `ops/shadows.py`.
     """
     if not callable(f):
         raise no_function(f)
+    sparely = sparing.set(spare)
     token = TRACING.set(True)
     counting = counts.set({}) if counts.get() is None else None
     refused.set(None)
@@ -425,6 +428,7 @@ def call(f: Callable[..., Any], args: Any, kwargs: Any, is_plain: bool = False) 
     finally:
         witness.reset(witnessing)
         TRACING.reset(token)
+        sparing.reset(sparely)
         if counting is not None:
             counts.reset(counting)
 
