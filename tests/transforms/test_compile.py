@@ -64,6 +64,16 @@ def test_static_arguments():
         pb.compile(lambda n, x: x, static_argnums=0)({1, 2}, X)
 
 
+def test_a_step_number_that_makes_a_graph_at_each_call_is_told_once():
+    compiled = pb.compile(lambda x, at: x * at["step"], native=False)
+    with pytest.warns(RuntimeWarning, match=r"argument at\['step'\] has been 16 whole numbers.*static_argnums") as told:
+        [compiled(1.0, {"step": step, "kind": "a"}) for step in range(40)]
+    assert [warning.filename for warning in told] == [__file__]
+    meant = pb.compile(lambda x, n: x * n, static_argnums=1, native=False)
+    for n in range(20):  # of a warning here an error is made
+        meant(1.0, n), compiled(1.0, {"step": float(n), "kind": "a"})
+
+
 def test_keywords_containers_and_modules():
     compiled = pb.compile(lambda p, *, scale, names: {"y": [p["a"] * scale, (p["b"].sum(), names)], "none": None})
     found = compiled({"a": X, "b": X[:2]}, scale=2.0, names="kept")

@@ -154,6 +154,30 @@ def test_an_infinite_slope_of_one_entry_is_no_matter_of_the_others(f, mode):
     assert (np.diag(plain)[1:] > 0).all()
 
 
+def zeros_around(x):
+    y = np.zeros(5)
+    y[1:4] = x
+    return y
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        zeros_around,
+        lambda x: np.concatenate([[0.0], x]),
+        lambda x: np.pad(np.where(x > 2, x, 0.0), 1),
+        lambda x: np.stack([x, 0 * np.arange(3.0)]),
+    ],
+)
+def test_an_infinite_slope_of_a_constant_beside_is_no_matter(f):
+    """What stands still has no tangent, not one that is 0·∞."""
+    x, v = np.array([9.0, 1.0, 4.0]), np.array([1.0, 2.0, -1.0])
+    with np.errstate(all="ignore"):
+        given = pb.grad(lambda x: np.sum(np.sqrt(f(x))))(x) @ v
+        for found in (pb.jvp, pb.compile(pb.jvp, static_argnums=0)):
+            assert found(lambda x: np.sum(np.sqrt(f(x))), (x,), (v,))[1] == pytest.approx(given, rel=1e-13)
+
+
 def test_float32_stays():
     x = np.array([1.0, 2.0], np.float32)
     for mode in ("forward", "reverse"):

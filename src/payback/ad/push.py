@@ -78,11 +78,20 @@ def _pushed(gradient: Gradient, node: Node, dots: dict[int, Any]) -> Any:
         return _total(gradient, node, parts)
     # linear in its floating arguments together; what has no tangent stands still
     moved = row.value(m, *_beside(gradient, node, plain, np.zeros), **params)
-    if not any(type(dot) is Masked for dot in dots.values()):
-        return moved
+    if (row.name in _JOINS and len(dots) < len(node.args)) or any(type(dot) is Masked for dot in dots.values()):
+        return _carried(gradient, node, dots, moved)
+    return moved
+
+
+def _carried(gradient: Gradient, node: Node, dots: dict[int, Any], moved: Any) -> Any:
+    """What a linear row made of tangents, with their masks.  What stands still beside them, a constant, has none."""
+    m, row, params = gradient.m, node.op, node.params
     masks = {slot: gradient.whole_mask(dot, node.args[slot]) for slot, dot in dots.items() if type(dot) is Masked}
     if row.name == "cast":
         return Masked(masks[0], moved)
+    if row.name in _JOINS:
+        for slot in dots.keys() - masks.keys():
+            masks[slot] = gradient.constant(np.ones(node.args[slot].shape, np.bool_)[()])
     if row.name in _MOVES and len(masks) == len(dots):
         return Masked(row.value(m, *_beside(gradient, node, masks, _nowhere), **params), moved)
     if row.name in ("sum", "mean"):
@@ -90,7 +99,8 @@ def _pushed(gradient: Gradient, node: Node, dots: dict[int, Any]) -> Any:
     return moved
 
 
-_MOVES = ("index", "reshape", "transpose", "broadcast", "concatenate", "stack")
+_JOINS = ("concatenate", "stack")
+_MOVES = ("index", "reshape", "transpose", "broadcast", *_JOINS)
 
 
 def _nowhere(shape: tuple[int, ...], dtype: Any) -> Any:

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import operator
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, overload
 
@@ -22,6 +23,7 @@ from payback.trace.operators import where_of_caller
 from payback.trace.plain_arrays import native, now
 from payback.trace.tree import is_leaf, leaves, opener, paths, structure, told
 from payback.transforms.donation import Donation, prepare, settle
+from payback.transforms.gradient import leaf_names
 from payback.transforms.retracing import Read
 from payback.transforms.shared_memory import note_written
 from payback.transforms.strides import by_rows
@@ -31,6 +33,9 @@ from payback.transforms.traced import Kind, Trace, quickly
 Function = Callable[..., Any]
 Positions = int | Sequence[int]
 Names = str | int | Sequence[str | int]
+
+
+_MANY = 16  # graphs that differ in one whole number alone: then one is told
 
 
 class CompiledFunction:
@@ -48,6 +53,7 @@ class CompiledFunction:
         self._around: Around | None = None
         self._looks = False  # whether it looks at the numbers of variables around it
         self.reasons: list[str] = []
+        self._warned = False
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self._fast is not None and self._named is bool(kwargs):
@@ -120,14 +126,20 @@ class CompiledFunction:
 
     def _dynamic(self, args: tuple[Any, ...], values: list[Any]) -> list[bool]:
         dynamic = [isinstance(leaf, (float, np.ndarray, np.generic, Traced)) for leaf in values]
-        if self.static:
-            at = 0
-            for position, arg in enumerate(args):
-                count = len(leaves(arg))
-                if position in self.static or position - len(args) in self.static:
-                    dynamic[at : at + count] = [False] * count
-                at += count
+        for place in self._said_static(args):
+            dynamic[place] = False
         return dynamic
+
+    def _said_static(self, args: tuple[Any, ...]) -> list[int]:
+        """The places of the leaves of `static_argnums`."""
+        places: list[int] = []
+        at = 0
+        for position, arg in enumerate(args if self.static else ()):
+            count = len(leaves(arg))
+            if position in self.static or position - len(args) in self.static:
+                places += range(at, at + count)
+            at += count
+        return places
 
     def _trace(self, tree: Any, values: list[Any], dynamic: list[bool], offered: Sequence[bool] = ()) -> Trace:
         key = (
@@ -137,7 +149,7 @@ class CompiledFunction:
         try:
             known = self._traces.get(key)
         except (TypeError, ValueError):  # of a memoryview that can be written into ValueError
-            named = zip(paths(tree), values, dynamic, strict=True)
+            named = zip(leaf_names(self.f, *tree), values, dynamic, strict=True)
             what = next((f"the argument {path} is a {type(leaf).__name__}" for path, leaf, on in named
                          if not on and not _hashable(leaf)), "a static field of an argument is something")  # fmt: skip
             raise InputError(f"{what} that cannot be hashed",
@@ -169,6 +181,8 @@ class CompiledFunction:
         fixed = [(path, x) for path, x, on in zip(paths(tree), values, dynamic, strict=True) if not on]
         before = Read(self.f, self._looks, None if changed else self._around, fixed)
         trace = self._traces[key] = self._traced(tree, values, dynamic, offered)
+        if len(self._traces) >= _MANY and not self._warned:
+            self._warn_of_counters(tree, key)
         if before.is_changed():
             trace.settled = False
             for made in self._traces.values():  # they may read it too
@@ -176,6 +190,23 @@ class CompiledFunction:
         now_read = Read(self.f, self._looks, None, fixed)
         self._around, trace.objects = now_read.around, now_read.objects
         return trace
+
+    def _warn_of_counters(self, tree: Any, key: Any) -> None:
+        """A step's number or a seed that nobody has said is static makes each call wait for a graph of its own."""
+        said = self._said_static(tree[0])
+        for k, (name, leaf) in enumerate(zip(leaf_names(self.f, *tree), leaves(tree), strict=True)):
+            alike = [(other[0], other[1][:k], other[1][k + 1 :]) == (key[0], key[1][:k], key[1][k + 1 :])
+                     for other in self._traces]  # fmt: skip
+            if type(leaf) is int and k not in said and sum(alike) >= _MANY:
+                self._warned = True
+                called = getattr(self.f, "__name__", "a function")
+                warnings.warn(
+                    f"{called} is compiled, and its argument {name} has been {sum(alike)} whole numbers: each made "
+                    f"a graph, for a whole number is static. Give float({name}) or np.asarray({name}) if it is computed"
+                    " with, or name it in static_argnums if that is meant",
+                    RuntimeWarning, stacklevel=4,
+                )  # fmt: skip
+                return
 
     def _traced(self, tree: Any, values: list[Any], dynamic: list[bool], offered: Sequence[bool]) -> Trace:
         variables = [] if self._looks else variables_of(self.f)

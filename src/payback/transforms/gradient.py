@@ -26,7 +26,7 @@ from payback.trace.refusals.leaks import close
 from payback.trace.scalars.floats import Float
 from payback.trace.scalars.number import on_tape, opened
 from payback.trace.shim.shim import call, tracing
-from payback.trace.tree import is_complex, is_leaf, leaves, leaves_like, map_named, tree_map, unflatten
+from payback.trace.tree import is_complex, is_leaf, leaves, leaves_like, map_named, paths, tree_map, unflatten
 from payback.transforms.pullback import of_scalars, of_seeds, pull_back, pull_graph, reached_from
 from payback.transforms.shared_memory import (
     check_kept,
@@ -223,6 +223,12 @@ def argument_names(f: Function, count: int) -> list[str]:
     several = next((p.name for p in parameters if p.kind == p.VAR_POSITIONAL), None)
     more = (f"argument {i}" if several is None else f"{several}[{i - len(names)}]" for i in range(len(names), count))
     return [*names[:count], *more]
+
+
+def leaf_names(f: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[str]:
+    """What each leaf of the arguments is called."""
+    named = [*zip(argument_names(f, len(args)), args, strict=True), *kwargs.items()]
+    return [path for name, arg in named for path in paths(arg, name)]
 
 
 def _positions(

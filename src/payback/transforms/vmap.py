@@ -25,7 +25,7 @@ from payback.trace.body import is_number, node_of, result_of, trace_body
 from payback.trace.operators import where_of_caller
 from payback.trace.plain_arrays import native, now, strides_of
 from payback.trace.tree import leaves, paths, spread_prefix, unflatten
-from payback.transforms.gradient import argument_names
+from payback.transforms.gradient import leaf_names
 from payback.transforms.retracing import steady
 from payback.transforms.shared_memory import check_kept, is_written_since, note_written, written_before
 
@@ -64,7 +64,7 @@ def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0) -> Function:
         where = where_of_caller(2)
         tree = (args, kwargs)
         given = [native(now(leaf)) for leaf in leaves(tree)]
-        names = _names(f, args, kwargs)
+        names = leaf_names(f, args, kwargs)
         axes = _in_axes(in_axes, args, kwargs)
         mapped = {
             k: _to_front(leaf, axis, name, where)
@@ -144,12 +144,6 @@ def _is_written(own: Any, leaf: Any, before: Any) -> bool:
 def _told(where: Any) -> str | None:
     place = position(where)
     return str(place) if place else None
-
-
-def _names(f: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[str]:
-    """What each leaf of the arguments is called."""
-    named = [*zip(argument_names(f, len(args)), args, strict=True), *kwargs.items()]
-    return [path for name, arg in named for path in paths(arg, name)]
 
 
 def _in_axes(in_axes: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[int | None]:
