@@ -247,7 +247,7 @@ class _OfNumpy(NamedTuple):
 
 @implements(np.einsum)
 def einsum(*operands: Any, out: Any = None, **options: Any) -> Any:
-    """np.einsum.  Three to five operands are contracted in the pairs that take the fewest operations, more in the greedy
+    """np.einsum.  Three to five operands are contracted in pairs, with the fewest operations; more in the greedy
     order, unless another is asked for."""
     return into(out, "einsum", _contracted(operands, **options))
 
