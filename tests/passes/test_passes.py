@@ -288,6 +288,7 @@ def test_entries_that_are_taken_from_zeros_need_no_mask():
     lambda x, y: np.sqrt(x[0] ** 2 * y[1] + x[-1]) - x[1],
     lambda x, y: np.concatenate([x[:, :1] * y[:, 1:], x[:, 1:] ** 2]),
     lambda x, y: np.where(y[:, 0] > 0, np.log(x[:, 0]), x[:, 1]) * x[:, 2],
+    lambda x, y: np.cross(x, y) * x,
 ])  # fmt: skip
 def test_payments_that_fill_an_array_are_put_together(cost):
     """Columns in any order and several times, slices side by side, masks of them: the bits of a scatter."""
@@ -318,6 +319,23 @@ def test_layers_that_are_read_backwards_or_after_an_ellipsis_are_paid_where_they
     x = np.random.default_rng(0).standard_normal((3, 3, 3))
     graph = trace(pb.grad(lambda x: np.sum(read(x) * np.arange(9.0).reshape(3, 3))), x).graph
     assert np.allclose(Interpreter(simplified(graph))(x)[0], Interpreter(graph)(x)[0], rtol=1e-13)
+
+
+@pytest.mark.parametrize("key", [
+    (..., 0), (0, ...), (None, ..., [1, 0]), ([0, 1], ..., [2, 0]), (slice(None), [0, 1], ..., [2, 0]),
+    (..., np.arange(4) > 1),
+])  # fmt: skip
+def test_an_ellipsis_is_the_axes_that_it_stands_for(key):
+    """One that stands for none still parts index arrays."""
+    x = np.arange(24.0).reshape(2, 3, 4)
+    graph = trace(
+        pb.value_and_grad(lambda x: np.sum(x[key] ** 2 * np.arange(float(x[key].size)).reshape(x[key].shape))), x
+    ).graph
+    changed = tidy(graph)
+    for a, b in zip(Interpreter(changed)(x), Interpreter(graph)(x), strict=True):
+        assert same_bits(a, b)
+    templates = [node.params.get("template", ()) for node in changed.nodes if node.op.name == "index"]
+    assert any(Ellipsis in template for template in templates) == (key[2:3] == (...,))
 
 
 def test_a_mask_that_says_more_stays():

@@ -10,6 +10,7 @@ import payback as pb
 from ops.checks import check_abstract
 from ops.samples import traced
 from payback.errors import MutationError, ShapeError
+from payback.trace.abstract import trace
 
 G = np.random.default_rng(8)
 EXTENTS = {"i": 3, "j": 4, "k": 5, "l": 2, "b": 2, "a": 3}
@@ -101,6 +102,12 @@ def test_interleaved():
 @pytest.mark.parametrize("optimize", [False, True, "greedy", "optimal", ["einsum_path", (0, 2), (0, 1)]], ids=str)
 def test_order_of_contraction(optimize):
     check(lambda *xs: np.einsum("ij,jk,kl->il", *xs, optimize=optimize), operands("ij,jk,kl"))
+
+
+@pytest.mark.parametrize("formula", ["i,ij,jk->k", "ij,jk,kl,l->i"])
+def test_no_two_matrices_are_multiplied_where_a_vector_may_be_first(formula):
+    graph = trace(lambda *xs: np.einsum(formula, *xs), *operands(formula)).graph
+    assert max(node.aval.size for node in graph.nodes) <= max(EXTENTS.values())
 
 
 def test_what_has_no_derivative_is_numpys():

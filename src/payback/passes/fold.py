@@ -14,7 +14,7 @@ from payback.ops.append import freeze
 from payback.ops.namespace import Values
 from payback.ops.row import CONST, TABLE
 from payback.passes.cse import once
-from payback.passes.indices import composed
+from payback.passes.indices import composed, spelled
 from payback.passes.masks import MOST, everywhere, known_truth, what_is_read, without_mask
 from payback.passes.rewrite import Change, Rule, rewrite
 
@@ -37,6 +37,7 @@ def _zero(node: Node) -> bool:
 _PASSING = frozenset({"identity", "broadcast", "reshape", "cast", "transpose", "sum"})  # what may change nothing
 _CHOOSING = frozenset({"select", "logical_and", "logical_or"})  # what a mask may decide
 _DECIDED = frozenset({"index", "ne", "logical_not"})  # what a known condition decides
+_INDICES = frozenset({"index", "scatter"})
 _BY_ONE = frozenset({"mul", "div"})  # what one does nothing to
 _LOOKED_AT = _PASSING | _CHOOSING | _DECIDED | _BY_ONE | {"scatter", "power"}
 _MOVING = ("reshape", "broadcast", "transpose")
@@ -253,13 +254,15 @@ def tidy(graph: Graph) -> Graph:
     signs = _reusing(log, known, slopes)
 
     def rule(node: Node, args: tuple[Node, ...]) -> Node | None:
-        name, made = node.op.name, None
+        name, made, given = node.op.name, None, node
+        if name in _INDICES:
+            node = spelled(node, args)
         if name in _LOOKED_AT or (args and args[0].op is CONST):  # what `folding` looks at
             made = folded(node, args)
         if made is None and name in _OF_SIGNS:
             made = signs(node, args)
         if made is None:
-            return known(node, args)
+            return known(node, args) or (node if node is not given else None)
         return made if made in args else known(made, made.args) or made
 
     return rewrite(graph, rule)

@@ -20,6 +20,8 @@ from payback.trace.assignment.views import laid_by, looked_at
 from payback.trace.dispatch import contraction, emit, here, implements, into
 from payback.trace.numpy.map import astype
 
+FEW = 5  # operands, of which all orders are looked at
+
 Labels = list[Hashable]
 Term = tuple[Hashable, ...]
 Shape = tuple[int, ...]
@@ -217,6 +219,10 @@ def _path(terms: tuple[str, ...], out: str, shapes: tuple[tuple[int, ...], ...],
     if len(terms) < 3:
         return [tuple(range(len(terms)))]
     parts = [np.broadcast_to(np.empty(()), shape) for shape in shapes]
+    if isinstance(
+        optimize, bool
+    ):  # NumPy's greedy order looks at sizes alone, and may multiply two matrices by a vector
+        optimize = ("optimal", 2**62) if len(terms) <= FEW else "greedy"
     optimize = list(optimize) if isinstance(optimize, tuple) and optimize[0] == "einsum_path" else optimize
     return np.einsum_path(f"{','.join(terms)}->{out}", *parts, optimize=optimize)[0][1:]  # type: ignore[return-value]
 
@@ -241,7 +247,8 @@ class _OfNumpy(NamedTuple):
 
 @implements(np.einsum)
 def einsum(*operands: Any, out: Any = None, **options: Any) -> Any:
-    """np.einsum.  Three and more operands are contracted in pairs, in the greedy order unless another is asked for."""
+    """np.einsum.  Three to five operands are contracted in pairs, with the fewest operations; more in the greedy
+    order, unless another is asked for."""
     return into(out, "einsum", _contracted(operands, **options))
 
 
@@ -260,7 +267,7 @@ def _contracted(
     arrays = [x if x.dtype == common else astype(x, common) if isinstance(x, Traced) else x.astype(common)
               for x in arrays]  # fmt: skip
     how = tuple(optimize) if isinstance(optimize, list) else optimize
-    plan = _planned(terms, result, tuple([x.shape for x in arrays]), how or "greedy")
+    plan = _planned(terms, result, tuple([x.shape for x in arrays]), how)
     parts = [_made_alone(x, steps) if steps else x for x, steps in zip(arrays, plan.alone, strict=True)]
     for step, pairs in plan.pairs:
         x, *others = [parts[i] for i in step]
