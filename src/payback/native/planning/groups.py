@@ -265,7 +265,7 @@ class Groups:
                 made.append(new)
                 for further in self.users.get(new, ()):
                     heapq.heappush(heap, (further.id, further))
-        while made and made[-1].aval.dtype != dtype:  # C holds the last one's values
+        while made and (made[-1].aval.dtype != dtype or self._is_made_again(made)):  # C holds the last one's values
             made.pop()
         return [*made[:-1], *self.alike([node, *made]), *made[-1:]] if self._is_chain(node, made) else []
 
@@ -293,6 +293,15 @@ class Groups:
                 made += found
                 inside.update(found)
         return made
+
+    def _is_made_again(self, made: Sequence[Node]) -> bool:
+        """Whether the last one is a cheap operation on another that is stored anyway, and read where it is added up."""
+        *before, last = made
+        users, (x, *others) = self.users.get(last, ()), dict.fromkeys(last.args)
+        return (
+            last.op.name in again.AGAIN and not others and x in before and last not in self.wanted
+            and any(user not in made for user in self.users[x]) and all(user.op.name in REDUCES for user in users)
+        )  # fmt: skip
 
     def _is_chain(self, node: Node, made: list[Node]) -> bool:
         """Whether others need but the end of a chain of nodes and steps on the way to it; not the product itself."""

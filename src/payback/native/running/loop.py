@@ -81,8 +81,10 @@ class Loop:
         backwards: bool = False,
     ):
         self._options(carried, rows, chosen, streams, recorded, before, after, backwards)
+        needed = sorted({*self.carried, *self.recorded, *self.before, *self.after})  # of what nobody asks for, nothing
         with uncollected():
-            self.graph = simplified(graph)
+            self.graph = simplified(Graph(graph.inputs, [graph.outputs[i] for i in needed]))
+            self.outputs = dict(zip(needed, self.graph.outputs, strict=True))
             self._build()
 
     def _options(
@@ -95,7 +97,7 @@ class Loop:
 
     def _build(self) -> None:
         for output, number in self.carried.items():
-            new, old = self.graph.outputs[output].aval, self.graph.inputs[number].aval
+            new, old = self.outputs[output].aval, self.graph.inputs[number].aval
             if (new.shape, new.dtype) != (old.shape, old.dtype):
                 raise TraceError(f"a step makes {new} of {old}", why="what a step changes keeps its shape and dtype",
                                  fix="cast it in the optimizer, or write numbers as Python floats")  # fmt: skip
@@ -106,10 +108,10 @@ class Loop:
         self.guards: dict[int, int] = {}  # command -> index into before + after
         for i, shape in self.rows.items() if self.chosen else ():
             self._gather(self.graph.inputs[i], i, shape)
-        outputs = self.graph.outputs
-        before = [outputs[i] for i in self.before]
+        before = [self.outputs[i] for i in self.before]
         planner.plan(before, lambda planner: self._guard(before))
-        self._guard([outputs[i] for i in self.after])
+        self.results = dict(zip(self.outputs, planner.outputs, strict=True))
+        self._guard([self.outputs[i] for i in self.after])
         self.stops = [k for k, c in enumerate(planner.commands) if isinstance(c.kernel, (AllFinite, AllTrue))]
         self._in_place()
         if any(command.kernel is None for command in planner.commands):
@@ -142,9 +144,9 @@ class Loop:
         memory_of = InPlace(planner.commands)
         last = max(self.stops[0], last_that_may_fail(planner.commands)) if self.before else -1
         for output, number in self.carried.items():
-            new, old = planner.outputs[output], planner.views[self.graph.inputs[number]]
+            new, old = self.results[output], planner.views[self.graph.inputs[number]]
             if memory_of.move(new, old, after=last):
-                planner.outputs[output] = old
+                self.results[output] = old
             else:
                 new.buffer.kind = "arena"
                 code = code_of(new.buffer.dtype)
@@ -168,7 +170,7 @@ class Loop:
         for buffer in planner.constants:
             buffer.base, number = number, number + 1
         self.output_bases: dict[int, int] = {}
-        for i, view in enumerate(planner.outputs):
+        for i, view in self.results.items():
             if i in self.carried:
                 continue
             if i not in self.recorded:
@@ -186,7 +188,7 @@ class Loop:
         for i in self.streams:
             advances.append((self.input_bases[i], _bytes(inputs[i])))
         for i in self.recorded:
-            advances.append((self.output_bases[i], _bytes(self.graph.outputs[i])))
+            advances.append((self.output_bases[i], _bytes(self.outputs[i])))
         if self.backwards:
             advances = [(base, -size) for base, size in advances]
         if self.chosen and self.rows:
@@ -197,7 +199,7 @@ class Loop:
     @property
     def records(self) -> list[tuple[layout.Shape, np.dtype[Any]]]:
         """Shape and dtype of what is recorded."""
-        return [(aval.shape, aval.dtype) for aval in (self.graph.outputs[i].aval for i in self.recorded)]
+        return [(aval.shape, aval.dtype) for aval in (self.outputs[i].aval for i in self.recorded)]
 
     def twin(self, make: Any = None) -> Loop:
         """The same loop, with memory of its own when it runs.  make: for loops from the disk."""

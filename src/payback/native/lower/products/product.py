@@ -278,7 +278,8 @@ class Source(NamedTuple):
             key = narrower
         if key is None and not plus and "r" not in found.tags and (few is None or not shared):
             made = None if few is not None or planner is None else planner.small
-            large = planner is not None and not planner.repeated  # large gradients of a training come in stripes
+            # large gradients of a training come in stripes; what has something done with it is none
+            large = planner is not None and (not planner.repeated or self.after is not None)
             other = skinny(code, self.after, batch, of_product, few, made, large, shared)
             if other is not None:
                 key, of_product, size, exchanged = other
