@@ -10,6 +10,7 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -116,6 +117,35 @@ def test_weights_of_classes_and_networks_of_ones_own():
     fitted = [clone(model).set_params(class_weight=w).fit(x, y) for w in (None, {0: 1, 1: 10}, "balanced")]
     shares = [one.predict_proba(x)[:, 1].mean() for one in fitted]
     assert shares == pytest.approx([1 / 11, 1 / 2, 1 / 2], abs=0.05)
+
+
+def test_all_classes_that_hold():
+    x = np.random.default_rng(0).normal(size=(300, 3))
+    y = (x > [0.0, 0.5, -0.5]).astype(int)
+    model = Classifier((), epochs=60, optimizer="adam", rate=0.05, random_state=0).fit(x, y)
+    assert model.classes_.tolist() == [0, 1, 2]
+    assert model.predict(x).shape == y.shape
+    assert (model.predict(x) == y).mean() > 0.95
+    assert np.array_equal(model.predict_proba(x) > 0.5, model.predict(x) == 1)
+    again = clone(model).partial_fit(x, y).partial_fit(x, csr_array(y))
+    assert again.predict(x[:5]).shape == (5, 3)
+    with pytest.raises(InputError, match=r"y has the shape \(300, 2\)"):
+        again.partial_fit(x, y[:, :2])
+
+
+def test_sparse_rows_are_those_that_they_write_out():
+    x = np.random.default_rng(0).normal(size=(60, 5)).round() * 2.0
+    for model, y in ((Classifier((4,), epochs=2, random_state=0), x[:, 0] > 0), (Regressor((4,), epochs=2), x[:, 0])):
+        model.set_params(random_state=0)
+        sparse, dense = clone(model).fit(csr_array(x), y), model.fit(x, y)
+        assert np.array_equal(sparse.predict(csr_array(x)), dense.predict(x))
+
+
+def test_logarithms_of_what_is_hardly_probable():
+    model = Classifier((), epochs=60, optimizer="adam", rate=0.1, random_state=0).fit(X, Y)
+    told = model.predict_log_proba(1e4 * X)
+    assert told.min() < -1e4
+    assert np.isfinite(told).all()
 
 
 def test_partial_fit_goes_on_with_the_state_of_the_optimizer():

@@ -7,16 +7,17 @@ from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.multiclass import check_classification_targets, unique_labels
+from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, column_or_1d, validate_data
 
 from payback import random
 from payback.errors import InputError
 from payback.ir.arguments import answered
-from payback.nn.activations import softmax
+from payback.nn.activations import log_softmax, softplus
 from payback.nn.layers import MLP
 from payback.optim.optimizers import Optimizer
 from payback.train.fit import fit
@@ -32,6 +33,16 @@ class _Network(BaseEstimator):
     """What classifiers and regressors have in common: the columns' scale, the network, its training."""
 
     _stream: Stream | None = None
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def _checked(self, X: Any, y: Any, **options: Any) -> tuple[Array, Any]:
+        """X as an array, and y, looked at as scikit-learn does."""
+        X, y = validate_data(self, X, y, dtype=KINDS, accept_sparse="csr", **options)
+        return _dense(X), y
 
     def _seed(self) -> int:
         given = self.random_state
@@ -103,14 +114,20 @@ class _Network(BaseEstimator):
 
     def _outputs(self, X: Any) -> Array:
         check_is_fitted(self)
-        X = self._scaled(validate_data(self, X, dtype=KINDS, reset=False))
-        made: Array = np.concatenate([self.net_(X[start : start + ROWS]) for start in range(0, len(X), ROWS)])
+        X = validate_data(self, X, dtype=KINDS, accept_sparse="csr", reset=False)
+        blocks = (self._scaled(_dense(X[start : start + ROWS])) for start in range(0, X.shape[0], ROWS))
+        made: Array = np.concatenate([self.net_(block) for block in blocks])
         return made
 
 
 def _plain(value: Any) -> Any:
     """NumPy's numbers, as the distributions of a random search draw them, as Python's."""
     return value.item() if isinstance(value, np.number) else value
+
+
+def _dense(X: Any) -> Array:
+    made: Array = X.toarray() if issparse(X) else X
+    return made
 
 
 def _scale(columns: Array, weights: Any) -> tuple[Array, Array]:
@@ -122,7 +139,8 @@ def _scale(columns: Array, weights: Any) -> tuple[Array, Array]:
 
 @answered("pb.estimators.Classifier")
 class Classifier(ClassifierMixin, _Network):
-    """A network that tells classes, as an estimator of scikit-learn.
+    """A network that tells classes, as an estimator of scikit-learn: one of several, or all that hold of several
+    (multilabel: y is (n, classes) of 0 and 1, and so are predictions).
 
     hidden: units of each hidden layer, or of the only one; () for a linear model.  None, here and below: what suits the
     numbers of rows and columns, as `payback train` chooses it.  activation: a name in `pb.nn.ACTIVATIONS`.
@@ -135,7 +153,7 @@ class Classifier(ClassifierMixin, _Network):
     class_weight: as in scikit-learn.
     standardize: bring every column to mean 0 and deviation 1 first.  random_state: of the first weights and the order.
 
-    Computes in X's dtype, float32 or float64.  fit makes `classes_`, `net_` (on standardized columns), `history_`,
+    Computes in X's dtype, float32 or float64; a sparse X is made dense.  fit makes `classes_`, `net_` (on standardized columns), `history_`,
     `n_iter_`, `stopped_`; partial_fit takes one pass over more rows, with the optimizer's state of the pass before.
     Raises ValueError (InputError is one) for data and options that cannot be.
 
@@ -174,39 +192,61 @@ class Classifier(ClassifierMixin, _Network):
         self.validation, self.patience, self.class_weight = validation, patience, class_weight
         self.standardize, self.random_state, self.verbose = standardize, random_state, verbose
 
+    _multilabel = False
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Train on (n, columns) numbers and n labels of any kind.  sample_weight: (n,) numbers ≥ 0."""
-        X, y = validate_data(self, X, y, dtype=KINDS)
+        """Train on (n, columns) numbers and n labels of any kind, or (n, classes) of 0 and 1.  sample_weight: (n,)
+        numbers ≥ 0."""
+        X, y = self._checked(X, y, multi_output=True)
         check_classification_targets(y)
-        self.classes_, numbers = np.unique(column_or_1d(y, warn=True), return_inverse=True)
-        weights = self._weights(X, y, sample_weight)
-        self._train(X, numbers, weights, len(self.classes_), len(self.classes_), "cross_entropy")
+        self._multilabel = type_of_target(y) == "multilabel-indicator"
+        y = _dense(y) if self._multilabel else column_or_1d(y, warn=True)
+        self.classes_ = np.arange(y.shape[1]) if self._multilabel else np.unique(y)
+        self._train(X, *self._told(X, y, sample_weight))
         return self
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
-        """Train one more pass on these rows.  classes: all labels there will be, needed in the first call.
+        """Train one more pass on these rows.  classes: all labels there will be, needed in the first call unless y is
+        (n, classes).
 
         The first call decides the columns' scale.
         """
         first = not hasattr(self, "net_")
-        X, y = validate_data(self, X, y, dtype=KINDS, reset=first)
+        X, y = self._checked(X, y, multi_output=True, reset=first)
+        multilabel = type_of_target(y) == "multilabel-indicator"
+        if first and multilabel:
+            classes = np.arange(y.shape[1]) if classes is None else classes
         if first:
+            self._multilabel = multilabel
             if classes is None:
                 raise InputError("the first partial_fit is given no classes", why="later rows may have others",
                                  fix="write partial_fit(X, y, classes=np.unique(all_labels))")  # fmt: skip
             self.classes_ = unique_labels(classes)
         elif classes is not None and not np.array_equal(unique_labels(classes), self.classes_):
             raise InputError(f"classes are {classes!r:.60}", why=f"they were {self.classes_!r:.60}")
-        labels = column_or_1d(y, warn=True)
-        numbers = np.minimum(np.searchsorted(self.classes_, labels), len(self.classes_) - 1)
-        if not np.array_equal(self.classes_[numbers], labels):
-            raise InputError("y has labels that are no classes", why=f"the classes are {self.classes_!r:.60}")
+        y = _dense(y) if self._multilabel else column_or_1d(y, warn=True)
         if isinstance(self.class_weight, str):
             raise InputError(f"class_weight is {self.class_weight!r} in partial_fit", why="it looks at all rows",
                              fix="give weights by class, {0: 1.0, 1: 5.0}")  # fmt: skip
-        weights = self._weights(X, y, sample_weight)
-        self._train_more(X, numbers, weights, len(self.classes_), len(self.classes_), "cross_entropy")
+        self._train_more(X, *self._told(X, y, sample_weight))
         return self
+
+    def _told(self, X: Array, y: Array, sample_weight: Any) -> tuple[Array, Any, int, int, str]:
+        """What is trained on beside X: y for the loss, weights, outputs, classes, the loss."""
+        weights, outputs = self._weights(X, y, sample_weight), len(self.classes_)
+        if self._multilabel:
+            if y.ndim != 2 or y.shape[1] != outputs:
+                raise InputError(f"y has the shape {y.shape}", why=f"a row tells 0 or 1 of each of {outputs} classes")
+            return y.astype(X.dtype), weights, outputs, 2, "binary_cross_entropy"
+        numbers = np.minimum(np.searchsorted(self.classes_, y), outputs - 1)
+        if not np.array_equal(self.classes_[numbers], y):
+            raise InputError("y has labels that are no classes", why=f"the classes are {self.classes_!r:.60}")
+        return numbers, weights, outputs, outputs, "cross_entropy"
 
     def _weights(self, X: Array, y: Array, sample_weight: Any) -> Any:
         if sample_weight is None and self.class_weight is None:
@@ -216,18 +256,19 @@ class Classifier(ClassifierMixin, _Network):
 
     def predict_proba(self, X: Any) -> Array:
         """(n, classes): the probability of each class, in the order of `classes_`."""
-        made: Array = softmax(self._outputs(X))
+        made: Array = np.exp(self.predict_log_proba(X))
         return made
 
     def predict_log_proba(self, X: Any) -> Array:
-        """Their logarithms."""
-        made: Array = np.log(self.predict_proba(X))
+        """Their logarithms, finite where a probability is too small for a number."""
+        outputs = self._outputs(X)
+        made: Array = -softplus(-outputs) if self._multilabel else log_softmax(outputs)
         return made
 
     def predict(self, X: Any) -> Array:
-        """(n,): the most probable label of each row."""
+        """(n,): the most probable label of each row; or (n, classes): 1 for all that are more probable than not."""
         outputs = self._outputs(X)
-        made: Array = self.classes_[outputs.argmax(axis=1)]
+        made: Array = (outputs > 0).astype(np.int64) if self._multilabel else self.classes_[outputs.argmax(axis=1)]
         return made
 
 
@@ -290,7 +331,7 @@ class Regressor(RegressorMixin, _Network):
     def _given(self, X: Any, y: Any, sample_weight: Any, first: bool) -> tuple[Array, Array, Any]:
         if self.loss not in ("squared_error", "huber"):
             raise InputError(f"the loss is {self.loss!r:.60}", why='it is "squared_error" or "huber"')
-        X, y = validate_data(self, X, y, dtype=KINDS, multi_output=True, y_numeric=True, reset=first)
+        X, y = self._checked(X, y, multi_output=True, y_numeric=True, reset=first)
         y = np.asarray(y, np.float64)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
