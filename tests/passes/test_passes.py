@@ -186,7 +186,7 @@ def test_masks_that_hold_everywhere_are_no_masks():
     assert "select" in names(graph)
     assert not {"select", "logical_or"} & set(names(changed))
     assert names(changed).count("scatter") < names(graph).count("scatter")
-    assert any(line.why == "its mask changes nothing" for line in log)
+    assert any("mask" in line.why for line in log)
     args = x, i, np.array([[1.0], [np.inf], [-0.0]])
     assert same_bits(Interpreter(changed)(*args)[0], Interpreter(graph)(*args)[0])
 

@@ -160,7 +160,7 @@ class Gradient:
         return self.plain_pull(node, slot, bar)
 
     def plain_pull(self, node: Node, slot: int, bar: Any) -> Any:
-        m, row, params = self.m, node.op, node.params
+        m, row = self.m, node.op
         if self.on_graph:
             args = [Term(arg, m) for arg in node.args]
         else:

@@ -20,7 +20,8 @@ from payback.trace.refusals.free import rounding
 from payback.trace.refusals.leaks import check, close
 from payback.trace.shim.shim import call
 from payback.trace.tree import leaves, paths
-from payback.transforms.gradient import ArgNums, Opened, argument_names, scalar_result
+from payback.transforms.argnums import ArgNums, argument_names
+from payback.transforms.gradient import Opened, scalar_result
 
 Wrt = str | Traced | Sequence[str | Traced] | None
 

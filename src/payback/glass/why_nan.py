@@ -30,7 +30,7 @@ from payback.ops.namespace import Values
 from payback.ops.reduce import reduced
 from payback.ops.several import PART
 from payback.trace.backward import seed_for
-from payback.transforms.gradient import ArgNums
+from payback.transforms.argnums import ArgNums
 
 _SHOWN = 10  # origins that are told in full
 

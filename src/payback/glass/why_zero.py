@@ -36,7 +36,7 @@ from payback.ir.aval import Aval
 from payback.ir.node import Node, ancestors
 from payback.ir.where import position
 from payback.trace.backward import seed_for
-from payback.transforms.gradient import ArgNums
+from payback.transforms.argnums import ArgNums
 
 KINDS = ("no path", "masked", "zero partial", "underflow", "cancellation", "not told apart")
 _RULES = {"masked": ("edges", "choices"), "zero partial": ("choices", "nonzero")}  # goes on under, stops under

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from payback.errors import DifferentiationError, InputError, ShapeError
-from payback.ir.aval import WEAK_DTYPES, Aval, aval_of, broadcast_shapes
+from payback.ir.aval import BOOL, WEAK_DTYPES, Aval, aval_of, broadcast_shapes
 from payback.ir.loops import count
 from payback.ir.node import NO_PARAMS, Node
 from payback.ir.where import caller, position
@@ -266,10 +266,16 @@ def settled(operands: Sequence[Any], where: Any, literals: bool, bare: bool = Fa
                     return None
                 found = aval.dtype
             elif type(value) in WEAK_DTYPES or type(value) is tuple:
-                return None
+                if not literals or operand.op is not CONST or type(value) is bool:
+                    return None
+                if operand.aval.weak:
+                    if type(value) is int and not -_EXACT <= value <= _EXACT:
+                        return None
+                    continue
+                found = operand.aval.dtype  # a literal that has been settled
             else:
                 found = value.dtype
-        elif kind is np.ndarray:
+        elif kind is np.ndarray or kind is np.float64 or kind is np.float32:
             found = operand.dtype
         elif literals and (kind is float or (kind is int and -_EXACT <= operand <= _EXACT)):
             continue
@@ -284,12 +290,60 @@ def settled(operands: Sequence[Any], where: Any, literals: bool, bare: bool = Fa
     nodes = []
     for operand in operands:
         kind = type(operand)
-        if kind is np.ndarray:
-            operand = Node(CONST, (), NO_PARAMS, snapshot(operand), where)
-        elif kind is not Node:
+        if kind is Node:
+            if operand.op is CONST and operand.aval.weak:
+                operand = Node(CONST, (), NO_PARAMS, operand.value, where, Aval((), dtype))
+        elif kind is float or kind is int:
             operand = Node(CONST, (), NO_PARAMS, operand, where, Aval((), dtype))
+        else:
+            operand = Node(CONST, (), NO_PARAMS, snapshot(operand), where)
         nodes.append(operand)
     return tuple(nodes)
+
+
+def at_once(row: Row, operands: Sequence[Any], where: Any) -> Node | None:
+    """What `apply` makes of a pointwise row, sooner: of numbers, and of nodes of one dtype with values; else None."""
+    dtype: Any = None
+    values, arrays, fixed = [], False, True
+    for operand in operands:
+        value, strong = operand, None
+        if type(operand) is Node:
+            value = operand.value
+            if type(value) in _FLOATING:
+                arrays, fixed, strong = True, fixed and operand.op is CONST, value.dtype
+            elif operand.op is not CONST:
+                return None
+            elif not operand.aval.weak:  # a literal that has been settled
+                strong = operand.aval.dtype
+        kind = type(value)
+        if kind not in _FLOATING and kind is not float and not (kind is int and -_EXACT <= value <= _EXACT):
+            return None
+        if strong is None and kind in _FLOATING:
+            return None
+        if strong is not None and strong is not dtype:
+            if dtype is not None or strong.kind != "f":
+                return None
+            dtype = strong
+        values.append(value)
+    if row.numeric != "same" and row.numeric != "bool" and (not arrays or row.numeric != "float"):
+        return None
+    if not arrays:
+        return Node(CONST, (), NO_PARAMS, row.value(Values, *values), where)  # type: ignore[misc]
+    if fixed:
+        return None
+    try:
+        value = row.value(Values, *values)  # type: ignore[misc]
+    except ValueError:  # `apply` says what does not go together
+        return None
+    args = []
+    for operand, value_of in zip(operands, values, strict=True):
+        if type(operand) is not Node or (operand.op is CONST and operand.aval.weak):
+            operand = Node(CONST, (), NO_PARAMS, value_of, where, Aval((), dtype))
+        args.append(operand)
+    return appended(row, tuple(args), NO_PARAMS, freeze(value), where)
+
+
+_FLOATING = {np.ndarray, np.float64, np.float32}
 
 
 def apply(row: Row, operands: Sequence[Any], where: Any, params: dict[str, Any] = NO_PARAMS) -> Node:
@@ -303,6 +357,8 @@ def apply(row: Row, operands: Sequence[Any], where: Any, params: dict[str, Any] 
         args = settled(operands, where, literals, True) if row.name not in _OF_CONDITIONS else None
         if args is not None and (row.numeric != "wide" or args[0].aval.dtype != np.float16):
             return append_settled(row, args, params, where)
+        if row.numeric == "bool" and row.name in _OF_CONDITIONS and all(map(_is_condition, operands)):
+            return append_settled(row, tuple(operands), params, where)
     if row.name == "select" and (cases := settled(operands[1:], where, True, True)) is not None:
         return append_settled(row, (_settle(operands[0], None, where), *cases), params, where)
     if row.kind == "pointwise":
@@ -321,6 +377,10 @@ def apply(row: Row, operands: Sequence[Any], where: Any, params: dict[str, Any] 
         if row.numeric == "float" and args[0].aval.dtype.kind != "f":
             args = (_settle(args[0], np.dtype(np.float64), where), *args[1:])
     return append(row, args, params, where)
+
+
+def _is_condition(operand: Any) -> bool:
+    return type(operand) is Node and operand.aval.dtype is BOOL and not operand.aval.weak
 
 
 def append_settled(row: Row, args: tuple[Node, ...], params: dict[str, Any], where: Any) -> Node:

@@ -10,9 +10,9 @@ import numpy as np
 
 from payback.ir.aval import Aval
 from payback.ir.node import NO_PARAMS, Node
-from payback.ops.append import apply, const
+from payback.ops.append import apply, at_once, const
 from payback.ops.namespace import Select
-from payback.ops.row import TABLE, Row
+from payback.ops.row import CONST, TABLE, Row
 
 
 class Term:
@@ -80,7 +80,14 @@ def _changes_nothing(row: Row, aval: Aval, params: dict[str, Any]) -> bool:
 class Recording:
     """`m` for graphs.  `origin` is the `where` of the nodes that are appended."""
 
-    select = Select
+    @staticmethod
+    def select(condition: Any, high: Any, low: Any) -> Any:
+        """As on values a single condition that is known decides at once, such as whether a constant exponent is 0."""
+        if type(condition) is Term and condition.node.op is CONST and not condition.node.shape:
+            case = high if condition.node.value else low
+            if case is not None:
+                return case
+        return Select(condition, high, low)
 
     def __init__(self) -> None:
         self.origin: Any = None
@@ -88,6 +95,10 @@ class Recording:
     def apply(self, name: str, *operands: Any, **params: Any) -> Term:
         row = TABLE[name]
         nodes = [operand.node if type(operand) is Term else operand for operand in operands]
+        if not params and row.kind == "pointwise" and name != "select":
+            node = at_once(row, nodes, self.origin)
+            if node is not None:
+                return Term(node, self)
         if row.kind == "linear" and type(operands[0]) is Term and _changes_nothing(row, nodes[0].aval, params):
             return operands[0]
         return Term(apply(row, nodes, self.origin, params or NO_PARAMS), self)

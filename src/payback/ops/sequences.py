@@ -27,8 +27,8 @@ _running = np.multiply.accumulate
 def others(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Of (n, columns) at each entry the product of all others of its column: what stands before it times what after it.
 
-    Many are taken by 16 rows of long vectors, and each group's product then among those of the other groups: NumPy's own
-    running product waits for the one before at every entry.
+    Many are taken by 16 rows of long vectors, and each group's product then among those of the other groups: NumPy's
+    own running product waits for the one before at every entry.
     """
     n, columns = x.shape
     if x.size <= _FEW:

@@ -26,7 +26,8 @@ from payback.optim.linear import line
 from payback.optim.optimizers import AdamW
 from payback.trace.array import Traced
 from payback.trace.tree import leaves
-from payback.transforms.gradient import ArgNums, grad
+from payback.transforms.argnums import ArgNums
+from payback.transforms.gradient import grad
 
 if TYPE_CHECKING:
     from payback.glass.why_nan import WhyNan

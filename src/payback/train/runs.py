@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from payback.glass.ledger import Ledger
     from payback.glass.statement import Statement
     from payback.glass.why_nan import WhyNan
-    from payback.transforms.gradient import ArgNums
+    from payback.transforms.argnums import ArgNums
 
 Array = np.ndarray[Any, Any]
 STRETCH = 64  # steps of a replay in one native call, at most

@@ -30,8 +30,9 @@ from payback.trace.refusals.cures import BARE_NUMBERS, of_library
 from payback.trace.shim import shim, wrappers
 from payback.trace.text.texts import Text
 from payback.trace.tree import leaves, tree_map
+from payback.transforms.argnums import ArgNums, Function
 from payback.transforms.bare_numbers import Plainly, raised_at
-from payback.transforms.gradient import ArgNums, Function, Opened, scalar_result
+from payback.transforms.gradient import Opened, scalar_result
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ from payback.trace.body import node_of, run_node
 from payback.trace.operators import where_of_caller
 from payback.trace.plain_arrays import native, now
 from payback.trace.tree import is_leaf, leaves, opener, paths, structure, told
+from payback.transforms.argnums import leaf_names
 from payback.transforms.donation import Donation, prepare, settle
-from payback.transforms.gradient import leaf_names
 from payback.transforms.retracing import Read
 from payback.transforms.shared_memory import note_written
 from payback.transforms.strides import by_rows

@@ -23,10 +23,9 @@ from payback.trace.body import enclosed, fresh, result_of
 from payback.trace.plain_arrays import now
 from payback.trace.shim.shim import call
 from payback.trace.tree import leaves, leaves_like, paths, tree_map, unflatten
+from payback.transforms.argnums import ArgNums, Function
 from payback.transforms.compressed import Plan, Structure, entries, scattered, seeds
 from payback.transforms.gradient import (
-    ArgNums,
-    Function,
     Opened,
     bare_leaf,
     check_no_point,
@@ -40,9 +39,13 @@ from payback.transforms.pullback import cast_like, own, pull_back, reached_from,
 class Called:
     """One call of a function with fresh leaves: its results as nodes, ready to be differentiated several times."""
 
-    def __init__(self, f: Function, args: tuple[Any, ...], kwargs: dict[str, Any], argnums: ArgNums, has_aux: bool):
-        self.opened = Opened(f, args, kwargs, argnums)
-        out = call(f, self.opened.args, self.opened.kwargs)
+    def __init__(
+        self, f: Function, args: tuple[Any, ...], kwargs: dict[str, Any], argnums: ArgNums, has_aux: bool,
+        briefly: bool = False,
+    ):  # fmt: skip
+        """briefly: whether nothing that f has computed is given to the caller, only derivatives of it."""
+        self.opened = Opened(f, args, kwargs, argnums, briefly)
+        out = call(f, self.opened.args, self.opened.kwargs, self.opened.is_plain)
         self.opened.close()
         self.aux: Any = None
         if has_aux:
@@ -116,16 +119,25 @@ def jvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any], *, has_aux
         raise InputError(
             "jvp wants a tuple of arguments and a tuple of as many tangents", fix="write jvp(f, (x,), (v,))"
         )
-    called = Called(f, tuple(primals), {}, tuple(range(len(primals))), has_aux)
+    called, found = _along(f, primals, tangents, has_aux)
+    made = unflatten(called.out, iter(found))
+    return (called.results(), made, called.finished_aux()) if has_aux else (called.results(), made)
+
+
+def _along(
+    f: Function, primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False, briefly: bool = False
+) -> tuple[Called, list[Any]]:
+    """A call, and the tangents of its results."""
+    called = Called(f, tuple(primals), {}, tuple(range(len(primals))), has_aux, briefly)
     given = leaves_like(list(primals), list(tangents))
     if given is None:
         raise DifferentiationError("the tangents are not built as the arguments are", why="each leaf of the arguments "
                                    f"needs its own: {len(called.opened.wrt)} numbers and arrays")  # fmt: skip
     names = paths(list(primals), "argument ")
     pairs = zip(called.opened.wrt, given, names, strict=True)
-    found = called.push([_tangent(node, now(tangent), name) for node, tangent, name in pairs if node is not None])
-    made = unflatten(called.out, iter(found))
-    return (called.results(), made, called.finished_aux()) if has_aux else (called.results(), made)
+    return called, called.push(
+        [_tangent(node, now(tangent), name) for node, tangent, name in pairs if node is not None]
+    )
 
 
 def _tangent(node: Node, tangent: Any, name: str) -> Any:
@@ -188,7 +200,7 @@ def _jacobian(
 
     @functools.wraps(f)
     def jacobian_of_f(*args: Any, **kwargs: Any) -> Any:
-        called = Called(f, args, kwargs, argnums, has_aux)
+        called = Called(f, args, kwargs, argnums, has_aux, not has_aux)
         results = sum(top.aval.size for top in called.tops)
         arguments = sum(node.aval.size for node in called.wrt)
         forward = mode == "forward" or (mode == "auto" and arguments < results)
@@ -413,4 +425,5 @@ def hvp(f: Function, x: Any, v: Any) -> Any:
     >>> pb.hvp(lambda x: x[0] ** 2 * x[1], np.array([3.0, 5.0]), np.array([1.0, 0.0]))
     array([10.,  6.])
     """
-    return jvp(grad(f), (x,), (v,))[1]
+    called, found = _along(grad(f), (x,), (v,), briefly=True)
+    return unflatten(called.out, iter(found))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Sequence
-from types import CodeType, FunctionType, MethodType
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ import numpy as np
 from payback.errors import DifferentiationError, InputError
 from payback.ir.aval import WEAK_DTYPES
 from payback.ir.node import Node
-from payback.ops.append import const, snapshot
+from payback.ops.append import const, lasting, snapshot
 from payback.ops.row import INPUT
 from payback.trace.array import Traced, plain
 from payback.trace.assignment.memory_order import leaf_of
@@ -26,7 +25,8 @@ from payback.trace.refusals.leaks import close
 from payback.trace.scalars.floats import Float
 from payback.trace.scalars.number import on_tape, opened
 from payback.trace.shim.shim import call, tracing
-from payback.trace.tree import is_complex, is_leaf, leaves, leaves_like, map_named, paths, tree_map, unflatten
+from payback.trace.tree import is_complex, is_leaf, leaves, leaves_like, map_named, tree_map, unflatten
+from payback.transforms.argnums import ArgNums, Function, argument_names, differentiated, positions_of, say_whose
 from payback.transforms.pullback import of_scalars, of_seeds, pull_back, pull_graph, reached_from
 from payback.transforms.shared_memory import (
     check_kept,
@@ -36,13 +36,6 @@ from payback.transforms.shared_memory import (
     note_written,
     written_before,
 )
-
-Function = Callable[..., Any]
-_VARIADIC = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
-ArgNums = int | str | Sequence[int | str]
-_names: dict[tuple[int, int], tuple[CodeType, list[str]]] = {}  # of the arguments of functions, by their code
-_MOST_CODES = 4000  # code that is made while a program runs is not kept for ever
-
 
 _LEAVES = {float, int, np.ndarray, np.float64, np.float32}  # no containers, and surely differentiated
 
@@ -59,7 +52,7 @@ class Opened:
     ):
         """briefly: whether the graph is needed no longer than the call; so only f may be called as one proved plain."""
         names = argument_names(f, len(args))
-        self.positions, self.single = _positions(names, args, kwargs, argnums)
+        self.positions, self.single = positions_of(names, args, kwargs, argnums)
         self.given: list[Any] = [args[p] if isinstance(p, int) else kwargs[p] for p in self.positions]
         self.wrt: list[Node | None] = []
         self._all, self._before = (args, kwargs), written_before()
@@ -67,7 +60,8 @@ class Opened:
         self._compiled: list[tuple[Any, Node]] = []  # plain arrays as they were, while a function is compiled
         fresh: list[Any] = []
         usual = not watched() and recording.get() is None
-        self.is_plain = briefly and usual and not tracing() and proved(f, args, kwargs, self.positions)
+        # within what is proved the function of a gradient is: it is the same one
+        self.is_plain = briefly and usual and (lasting.get() if tracing() else self._proved(f, args, kwargs))
         for position, tree in zip(self.positions, self.given, strict=True):
             name = position if isinstance(position, str) else names[position]
             kind = type(tree)
@@ -93,6 +87,14 @@ class Opened:
         changed = dict(zip(self.positions, fresh, strict=True))
         self.args = tuple([changed.get(i, arg) for i, arg in enumerate(args)])
         self.kwargs = {key: changed.get(key, value) for key, value in kwargs.items()}
+
+    def _proved(self, f: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        """Whether f is proved plain, or is the gradient, by the same argument, of a function that is."""
+        while (known := differentiated(f)) is not None:
+            f, argnums = known
+            if [argnums] != self.positions:
+                return False
+        return proved(f, args, kwargs, self.positions)
 
     def _array(self, leaf: Any, name: str) -> Any:
         """What `map_named` makes of an array, sooner, and of anything else."""
@@ -189,79 +191,6 @@ def _kinds(given: Sequence[Any]) -> str:
     """What was given, by type, for errors."""
     kinds = list(dict.fromkeys(type(leaf).__name__ for tree in given for leaf in leaves(tree)))
     return ", ".join(kinds[:5]) or "empty"
-
-
-def _called(f: Any) -> tuple[Any, int]:
-    """The function written in Python that a call of f runs, or None, and how many arguments it has been given."""
-    kind = type(f)
-    if kind is FunctionType:
-        return f, 0
-    if kind is MethodType:
-        return (f.__func__, 1) if type(f.__func__) is FunctionType else (None, 0)
-    own = getattr(kind, "__call__", None)  # noqa: B004
-    told = "__signature__" in getattr(f, "__dict__", ()) or hasattr(kind, "__signature__")
-    return (own, 1) if type(own) is FunctionType and not told and not isinstance(f, type) else (None, 0)
-
-
-def argument_names(f: Function, count: int) -> list[str]:
-    function, bound = _called(f)
-    code = getattr(function, "__code__", None)
-    if code is not None and not function.__dict__ and not code.co_flags & _VARIADIC and code.co_argcount >= bound:
-        known = _names.get((id(code), bound))
-        if known is None or len(known[1]) < count:  # what `inspect` finds, sooner
-            if len(_names) >= _MOST_CODES:
-                _names.clear()
-            names = list(code.co_varnames[bound : code.co_argcount + code.co_kwonlyargcount])
-            names += [f"argument {i}" for i in range(len(names), count)]
-            known = _names[id(code), bound] = code, names
-        return known[1][:count]
-    try:
-        parameters = [*inspect.signature(f).parameters.values()]
-    except (TypeError, ValueError):
-        parameters = []
-    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    several = next((p.name for p in parameters if p.kind == p.VAR_POSITIONAL), None)
-    more = (f"argument {i}" if several is None else f"{several}[{i - len(names)}]" for i in range(len(names), count))
-    return [*names[:count], *more]
-
-
-def leaf_names(f: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[str]:
-    """What each leaf of the arguments is called."""
-    named = [*zip(argument_names(f, len(args)), args, strict=True), *kwargs.items()]
-    return [path for name, arg in named for path in paths(arg, name)]
-
-
-def _positions(
-    names: list[str], args: tuple[Any, ...], kwargs: dict[str, Any], argnums: ArgNums
-) -> tuple[list[int | str], bool]:
-    if type(argnums) is int and 0 <= argnums < len(args):
-        return [argnums], True
-    single = isinstance(argnums, (int, str, np.integer))
-    wanted: Sequence[Any] = list(argnums) if isinstance(argnums, Iterable) and not single else [argnums]
-    if any(isinstance(which, bool) or not isinstance(which, (int, str, np.integer)) for which in wanted):
-        raise InputError(f"argnums is {argnums!r}", why="an argument is told by its position or by its name",
-                         fix="give a whole number, a name, or a tuple of them")  # fmt: skip
-    found: list[int | str] = []
-    for which in wanted:
-        if isinstance(which, str):
-            if which in kwargs:
-                found.append(which)
-            elif which in names:
-                found.append(names.index(which))
-            else:
-                raise InputError(
-                    f"argnums names {which!r}",
-                    why=f"the arguments given are {', '.join([*names, *kwargs])}",
-                    fix="give that argument explicitly",
-                )
-        else:
-            if not -len(args) <= which < len(args):
-                raise InputError(f"argnums is {which}", why=f"{len(args)} positional arguments were given",
-                                 fix="count from 0, or give the names of the arguments")  # fmt: skip
-            found.append(int(which) % len(args))
-    if len(set(found)) < len(found) or not found:
-        raise InputError(f"argnums is {argnums!r}", why="each argument may stand in it once, and one at least")
-    return found, single
 
 
 def check_no_point(argnums: Any, call: str) -> None:
@@ -398,6 +327,8 @@ def grad(f: Function, argnums: ArgNums = 0, *, has_aux: bool = False) -> Functio
         value, found = both(*args, **kwargs)
         return (found, value[1]) if has_aux else found
 
+    if not has_aux:
+        say_whose(gradient, f, argnums)
     return gradient
 
 

@@ -24,9 +24,10 @@ from payback.ir.node import Node
 from payback.trace.array import Traced
 from payback.trace.plain_arrays import held
 from payback.trace.tree import is_leaf
+from payback.transforms.argnums import ArgNums, Function
 from payback.transforms.compressed import Plan, plan_hessian, plan_jacobian
 from payback.transforms.forward import Called, few_sweeps
-from payback.transforms.gradient import ArgNums, Function, grad
+from payback.transforms.gradient import grad
 from payback.transforms.pullback import pull_back
 from payback.transforms.sparse_result import SparseResult, csr
 

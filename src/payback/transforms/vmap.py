@@ -25,7 +25,7 @@ from payback.trace.body import is_number, node_of, result_of, trace_body
 from payback.trace.operators import where_of_caller
 from payback.trace.plain_arrays import native, now, strides_of
 from payback.trace.tree import leaves, paths, spread_prefix, unflatten
-from payback.transforms.gradient import leaf_names
+from payback.transforms.argnums import leaf_names
 from payback.transforms.retracing import steady
 from payback.transforms.shared_memory import check_kept, is_written_since, note_written, written_before
 
