@@ -53,7 +53,8 @@ class Places:
     def __init__(self, stand_ins: dict[int, Any]):
         self.stand_ins = stand_ins  # by id of what they stand for
         self.places: list[_Place] = []
-        self.keyed: list[tuple[Any, dict[int, Any]]] = []  # and what are keys in it, by id of what stands for them
+        self.keyed: list[Any] = []  # holders of which keys or members are
+        self._originals: dict[int, Any] = {}  # of those, by id of what stands for them now
         self._seen: set[int] = set()
         self._left = _MOST
 
@@ -85,7 +86,7 @@ class Places:
         parts = thing.values() if kind is dict else thing
         if kind in (dict, set) and not self.stand_ins.keys().isdisjoint(map(id, thing)):
             self._seen.add(id(thing))
-            self.keyed.append((thing, {id(o): key for key in thing if (o := self.stand_ins.get(id(key))) is not None}))
+            self.keyed.append(thing)
         if self.stand_ins.keys().isdisjoint(map(id, parts)) and _DEEPER.isdisjoint(map(type, parts)):
             return thing  # most of them, in no time
         if kind in (tuple, frozenset):
@@ -135,12 +136,13 @@ class Places:
         for holder, key, named, part, other in self.places:
             if _there(holder, key, named) is part:
                 _set(holder, key, named, other)
-        for holder, _ in self.keyed:
+        for holder in self.keyed:
+            self._originals |= {id(o): key for key in holder if (o := self.stand_ins.get(id(key))) is not None}
             _rekey(holder, self.stand_ins)
 
     def take_away(self) -> None:
-        for holder, keys in self.keyed:
-            _rekey(holder, keys)
+        for holder in self.keyed:
+            _rekey(holder, self._originals)
         for holder, key, named, part, other in reversed(self.places):
             if _there(holder, key, named) is other:
                 _set(holder, key, named, part)
