@@ -152,3 +152,13 @@ def test_probabilities_at_their_ends():
         assert pb.grad(lambda df: sp.stdtr(df, 0.0))(3.0) == 0.0
     np.testing.assert_allclose(pb.grad(lambda s: sp.voigt_profile(0.5, s, 0.25))(0.0), 0.0)
     np.testing.assert_allclose(pb.vjp(lambda g: sp.voigt_profile(0.5, 0.0, g), 0.25)[0], sp.voigt_profile(0.5, 0, 0.25))
+
+
+def test_compiled_rows_of_numbers_that_are_no_scalar_rows():
+    """The parts of a complex number go to one row together, which has no place on a tape."""
+
+    def f(x):
+        return np.abs(sp.erf(x + 0.3j)) * sp.wofz(1j * x + 0.1).real
+
+    for derived in (f, pb.grad(f), pb.grad(pb.grad(f))):
+        assert pb.compile(derived)(0.5) == pytest.approx(derived(0.5), rel=1e-13)

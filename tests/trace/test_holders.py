@@ -21,6 +21,8 @@ TABLE = {
 }
 LIST = [sin]
 TUPLE = (sin,)
+KEYS = {math.cos: 1.0, math.sin: (math.sin, math.cos), "last": 2.0}
+MEMBERS = [{math.sin}, frozenset((math.sin, "sin"))]
 EVERYWHERE = np.vectorize(math.sin)
 logpdf = scipy.stats.norm.logpdf
 DENSITIES = [scipy.stats.gamma.pdf, scipy.stats.poisson.logpmf, scipy.stats.norm.mean]
@@ -62,6 +64,8 @@ PLACES = {
     "a list in a table": lambda x: TABLE["deep"]["list"][1](x),
     "a list": lambda x: sum(f(x) for f in LIST),
     "a tuple": lambda x: sum(f(x) for f in TUPLE),
+    "keys": lambda x: KEYS[math.sin][0](x) if [*KEYS].index(math.sin) == 1 else 0.0,
+    "members": lambda x: sum(f(x) for f in MEMBERS[0]) if all(math.sin in f for f in MEMBERS) else 0.0,
     "a list of a closure": in_a_closure([math.sin]),
     "a tuple of a closure": in_a_closure((math.sin,)),
     "defaults": by_default,
@@ -78,6 +82,7 @@ def test_functions_are_answered_wherever_they_are_kept(name):
     assert pb.grad(f)(0.3) == pytest.approx(SLOPE, rel=1e-15)
     assert pb.compile(pb.grad(f))(0.3) == pytest.approx(SLOPE, rel=1e-12)
     assert TABLE["sin"] is LIST[0] is TUPLE[0] is Kept.f is sin is by_default.__defaults__[0]
+    assert math.sin in MEMBERS[0] and [*KEYS] == [math.cos, math.sin, "last"]  # noqa: PT018
     assert f(0.3) == pytest.approx(math.sin(0.3), rel=1e-15)
 
 

@@ -335,7 +335,7 @@ Number.__name__ = Truth.__name__ = Cell.__name__ = Traced.__name__
 
 def record(name: str, operands: Sequence[Any]) -> Number | None:
     """A row's entry, if one of its operands is a number and the others can stand beside it."""
-    for part in operands:
+    for part in operands if TABLE[name].kind == "pointwise" else ():
         if isinstance(part, (Number, Cell)):
             return number_in(part).recorded(name, operands, _is_ufunc(name), _getframe(2))  # type: ignore[no-any-return]
     return None

@@ -1,8 +1,9 @@
 """Where a program keeps functions under no name of their own: tables, lists, defaults, classes.
 
 `OPS = {"sin": math.sin}`, `def f(x, sqrt=math.sqrt)`, `class Unit: exp = staticmethod(math.exp)`.  Dictionaries and
-lists get stand-ins in their places; tuples, partial functions and static methods cannot change, so whoever holds one
-gets another.  What is large is taken for data.
+lists get stand-ins in their places, and under their keys (`SLOPES = {math.sin: math.cos}`), for a stand-in is equal to
+nothing else; tuples, partial functions and static methods cannot change, so whoever holds one gets another.  What is
+large is taken for data.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 
 _DEEP, _LARGE, _MOST = 4, 256, 4000
-HOLDING = {dict, list, tuple, staticmethod, functools.partial, np.vectorize}
+HOLDING = {dict, list, set, tuple, frozenset, staticmethod, functools.partial, np.vectorize}
 
 _DEEPER = HOLDING | {FunctionType}
 
@@ -37,17 +38,28 @@ def _set(holder: Any, key: Any, named: bool, thing: Any) -> None:
         holder[key] = thing
 
 
+def _rekey(holder: dict[Any, Any] | set[Any], others: dict[int, Any]) -> None:
+    """Put others in the place of keys or members, in the same order."""
+    parts: Any = [others.get(id(key), key) for key in holder]
+    if type(holder) is dict:
+        parts = list(zip(parts, holder.values(), strict=True))
+    holder.clear()
+    holder.update(parts)
+
+
 class Places:
     """The places within a few things where functions are to be replaced."""
 
     def __init__(self, stand_ins: dict[int, Any]):
         self.stand_ins = stand_ins  # by id of what they stand for
         self.places: list[_Place] = []
+        self.keyed: list[Any] = []  # holders of which keys or members are
+        self._originals: dict[int, Any] = {}  # of those, by id of what stands for them now
         self._seen: set[int] = set()
         self._left = _MOST
 
     def __bool__(self) -> bool:
-        return bool(self.places)
+        return bool(self.places or self.keyed)
 
     def of(self, thing: Any, deep: int = 0) -> Any:
         """What is to stand for a thing: itself, if it has been changed within or holds nothing."""
@@ -72,12 +84,17 @@ class Places:
         if len(thing) > _LARGE or self._left < 0 or id(thing) in self._seen:
             return thing
         parts = thing.values() if kind is dict else thing
+        if kind in (dict, set) and not self.stand_ins.keys().isdisjoint(map(id, thing)):
+            self._seen.add(id(thing))
+            self.keyed.append(thing)
         if self.stand_ins.keys().isdisjoint(map(id, parts)) and _DEEPER.isdisjoint(map(type, parts)):
             return thing  # most of them, in no time
-        if kind is tuple:
-            made = tuple(self.of(part, deep + 1) for part in thing)
-            return thing if all(map(_same, made, thing)) else made
+        if kind in (tuple, frozenset):
+            made = [self.of(part, deep + 1) for part in thing]
+            return thing if all(map(_same, made, thing)) else kind(made)
         self._seen.add(id(thing))
+        if kind is set:
+            return thing
         for key, part in list(thing.items() if kind is dict else enumerate(thing)):
             self.look(thing, key, False, part, deep)
         return thing
@@ -119,8 +136,13 @@ class Places:
         for holder, key, named, part, other in self.places:
             if _there(holder, key, named) is part:
                 _set(holder, key, named, other)
+        for holder in self.keyed:
+            self._originals |= {id(o): key for key in holder if (o := self.stand_ins.get(id(key))) is not None}
+            _rekey(holder, self.stand_ins)
 
     def take_away(self) -> None:
+        for holder in self.keyed:
+            _rekey(holder, self._originals)
         for holder, key, named, part, other in reversed(self.places):
             if _there(holder, key, named) is other:
                 _set(holder, key, named, part)
