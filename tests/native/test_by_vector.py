@@ -7,6 +7,7 @@ import amount
 import payback as pb
 from payback.native.lower.products import dots
 from payback.native.lower.products.dots import Combined, Dots
+from payback.native.lower.steps import Steps
 from payback.native.running import cores
 from payback.native.running.program import Program
 from payback.trace.abstract import trace
@@ -39,6 +40,20 @@ def test_the_kernels_are_these():
     assert Dots in kernels(lambda x, w: x @ w, x, x[0])
     wide = np.ones((40, 300), np.float32)
     assert Combined in kernels(lambda x, v: v @ x, wide, wide[:, 0].copy())
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_the_rows_of_a_matrix_are_not_turned_in_each_step_of_a_loop(dtype):
+    def f(w, v, x):
+        return pb.scan(lambda r, _: (v @ np.sin(w @ r), None), x, None, length=3)[0]
+
+    for rows, columns in ((33, 20), (17, 65)):
+        w, v = 0.3 * np.random.default_rng(0).standard_normal((2, rows, columns)).astype(dtype)
+        args = w, np.ascontiguousarray(v.T), w[0].copy()
+        (steps,) = (kernel for command in Program(trace(f, *args).graph).commands
+                    if isinstance(kernel := command.kernel, Steps))  # fmt: skip
+        assert sum(isinstance(call.kernel, Dots) for call in steps.calls) == 2
+        np.testing.assert_allclose(pb.compile(f)(*args), f(*args), rtol=1e-4 if dtype == np.float32 else 1e-12)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])

@@ -128,6 +128,9 @@ def test_what_is_by_one_stays_what_it_is():
     assert [line.why for line in log].count("it is by one") == 3
     for a, b in zip(Interpreter(folded)(X, row), Interpreter(graph)(X, row), strict=True):
         assert same_bits(a, b)
+    wide = np.ones((200, 100))  # what a large sum pays is one number, spread
+    graph = trace(pb.grad(lambda x, y: np.sum(x * y)), wide, wide).graph
+    assert names(fold(graph)[0]).count("mul") < names(graph).count("mul") == 1
 
 
 def test_a_masked_sum_needs_no_mask():

@@ -78,8 +78,12 @@ def _ones(node: Node, args: tuple[Node, ...]) -> Node | None:
 def _is_one(node: Node) -> bool:
     while node.op.name in _MOVING:
         (node,) = node.args
-    known = node.op is CONST and node.value is not None and node.aval.size <= LARGEST
-    return known and bool(np.all(np.equal(node.value, 1)))
+    if node.op is not CONST or node.value is None or not node.aval.size:
+        return False
+    value = np.asarray(node.value)
+    if not any(value.strides):  # one number, spread
+        return bool(value.flat[0] == 1)
+    return value.size <= LARGEST and bool(np.all(np.equal(value, 1)))
 
 
 def _silent(value: Node, mask: Node, slopes: dict[Node, Node], deep: int = 0) -> bool:

@@ -37,6 +37,7 @@ from payback.passes.joined import joined
 from payback.passes.rewrite import rewrite
 from payback.passes.short_rows import short_rows
 from payback.passes.tiled import tiled
+from payback.passes.weights import weights
 from payback.run.interpreter import Interpreter, quietly
 from payback.trace.body import Body, rebuilt
 
@@ -134,7 +135,8 @@ def is_unsure(graph: Graph) -> bool:
 def simplified(graph: Graph) -> Graph:
     """The graph as it is lowered: the passes, and rows that are written with others."""
     graph = fission(_written_out(graph), lambda body: tidy(_written_out(body)))
-    return short_rows(entrywise(exchanged(joined(tiled(tidy(graph))[0])[0])[0])[0])[0]
+    graph = joined(tiled(weights(tidy(graph))[0])[0])[0]
+    return short_rows(entrywise(exchanged(graph)[0])[0])[0]
 
 
 def _written_out(graph: Graph) -> Graph:
