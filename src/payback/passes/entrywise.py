@@ -27,6 +27,11 @@ def entrywise(graph: Graph) -> tuple[Graph, list[Change]]:
             return None
         left, right, out = node.params["spec"]
         a, b = args
+        if a.aval.dtype == b.aval.dtype and _of_one_product(node, args):
+            (left, a), (right, b) = (_without(x, letters, out) for x, letters in ((a, left), (b, right)))
+            made = _node("mul", (_beside(a, left, out), _beside(b, right, out)), {}, node.aval.shape, node)
+            log.append(Change(node, made, "its sums are of one product"))
+            return made
         if a.aval.dtype == b.aval.dtype and _of_many_vectors(node, left, right):
             made = _node("mul", (_beside(a, left, out), _beside(b, right, out)), {}, node.aval.shape, node)
             log.append(Change(node, made, "it multiplies entries in their places"))
@@ -50,6 +55,21 @@ def entrywise(graph: Graph) -> tuple[Graph, list[Change]]:
         return made
 
     return rewrite(graph, rule, "contract"), log
+
+
+def _of_one_product(node: Node, args: Sequence[Node]) -> bool:
+    """Whether nothing is added up: what a batch of one sample pays to a weight is each of its entries times another."""
+    *operands, out = node.params["spec"]
+    summed = [n for x, letters in zip(args, operands, strict=True)
+              for c, n in zip(letters, x.aval.shape, strict=True) if c not in out]  # fmt: skip
+    return bool(summed) and set(summed) == {1} and node.aval.size >= LEAST
+
+
+def _without(x: Node, letters: str, wanted: str) -> tuple[str, Node]:
+    """An operand without the axes of length 1 that are added up."""
+    kept = "".join(c for c in letters if c in wanted)
+    shape = tuple(n for c, n in zip(letters, x.aval.shape, strict=True) if c in wanted)
+    return kept, x if kept == letters else _node("reshape", (x,), {"shape": shape}, shape, x)
 
 
 def _of_many_vectors(node: Node, left: str, right: str) -> bool:
