@@ -295,10 +295,26 @@ def test_rows_that_are_copied_beside_the_sums_are_those_that_are_packed_between_
     side_by_side, outs = apart.copy(), [np.empty((m, n)), np.empty((m, n))]
     for b, out in zip((side_by_side, apart), outs, strict=True):
         how = plans.plan("float64", m, n, k, *[[s // 8 for s in x.strides] for x in (a, b, out)])
-        product = made(replace(how, pack_b=True, blocked=True, copied=b is side_by_side))
+        product = made(replace(how, pack_b=True, blocked=True, along=False, copied=b is side_by_side))
         product.run(product.prepare(a, b, out, 1), 1)
     np.testing.assert_array_equal(*outs)
     np.testing.assert_allclose(outs[0], a @ side_by_side, rtol=0, atol=1e-12 * k)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("m", "n", "k", "turned"), [(131, 300, 33, False), (72, 530, 64, True), (1001, 67, 5, False)])
+def test_tiles_that_follow_the_rows_of_a_large_result_make_the_bits_of_those_that_go_down(m, n, k, turned, dtype):
+    rng = np.random.default_rng(m)
+    a = rng.standard_normal((k, m)).astype(dtype).T if turned else rng.standard_normal((m, k)).astype(dtype)
+    b, outs = rng.standard_normal((k, n)).astype(dtype), [np.empty((m, n), dtype) for _ in range(4)]
+    how = plans.plan(dtype, m, n, k, *[[s // x.itemsize for s in x.strides] for x in (a, b, outs[0])])
+    assert how.along
+    assert not how.pack_b
+    for plan, count, out in zip([how, how, replace(how, along=False, rest=None)], [1, 3, 1], outs, strict=False):
+        kernel = made(plan)
+        kernel.run(kernel.prepare(a, b, out, count), count)
+        assert np.array_equal(out, outs[0])
+    np.testing.assert_allclose(outs[0], a @ b, rtol=0, atol=k * np.finfo(dtype).eps * 30)
 
 
 @pytest.mark.parametrize("first", [0, 1], ids=["packed first", "packed second"])
@@ -330,8 +346,9 @@ def test_a_product_that_packs_a_is_another_kernel_than_one_that_does_not(first):
     [(150, 136, 784, False), (181, 512, 300, False), (48, 512, 300, False), (730, 200, 50, False), (400, 513, 64, True),
      (257, 130, 330, True)],
 )  # fmt: skip
-def test_each_thread_stays_in_the_room_of_its_share(m, n, k, turned, dtype, count):
+def test_each_thread_stays_in_the_room_of_its_share(m, n, k, turned, dtype, count, monkeypatch):
     """What lies behind the room that is planned for so many threads is not written, and every bit is that of one."""
+    monkeypatch.setattr(plans, "ALONG", 0)  # all but few rows of A are packed
     rng = np.random.default_rng(m)
     a = rng.standard_normal((k, m)).astype(dtype).T if turned else rng.standard_normal((m, k)).astype(dtype)
     b, out, alone = rng.standard_normal((k, n)).astype(dtype), np.zeros((m, n), dtype), np.zeros((m, n), dtype)

@@ -9,6 +9,7 @@ import amount
 import payback as pb
 from payback import native
 from payback.native.codegen.emit import FLOAT32, lanes_of
+from payback.native.lower.nests.nest import Nest
 from payback.native.lower.products import product, small
 from payback.native.lower.products.small import Small
 from payback.native.lower.products.small_tile import across
@@ -61,6 +62,29 @@ def test_small_products_have_the_bits_of_the_others(monkeypatch, dtype, sizes, b
     assert not none
     if (sizes, batch) in CASES[:4]:
         assert kernels
+
+
+def commands_of(sizes, batch):
+    rng = np.random.default_rng(0)
+    X, y = (rng.normal(size=(2 * batch, width)).astype(np.float32) for width in (sizes[0], sizes[-1]))
+    net, optimizer = pb.nn.MLP(sizes, activation="relu", seed=1), pb.optim.Momentum(1e-2)
+    run = Compiled(Steps(net, pb.nn.squared_error, optimizer), optimizer, net, optimizer.init(net), X, y, None, False)
+    return run._loop(batch, True).planner.commands
+
+
+def test_a_step_keeps_its_differences_and_neither_predictions_nor_squares():
+    """What was predicted is an output that nobody asks for; squares are made where they are added up."""
+    large = [command for command in commands_of([5, 12, 300], 200) if "sub" in command.text]
+    assert [sum(view.shape == (200, 300) for view in command.writes) for command in large] == [1]
+
+
+def test_gradients_of_one_sample_are_made_where_they_are_used():
+    """Entries of two vectors times each other: in one pass with their norm, the update and the step's length."""
+    commands = commands_of([200, 300, 400], 1)
+    for shape in ((200, 300), (300, 400)):
+        (update,) = [c for c in commands if any(view.shape == shape for view in c.writes)]
+        assert type(update.kernel) is Nest
+        assert sum(sink[0] == "sum" for sink in update.kernel.sinks) == 2
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

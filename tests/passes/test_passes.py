@@ -483,6 +483,25 @@ def test_many_small_matrices_by_a_vector_each_are_none(spec, shape):
             np.testing.assert_array_equal(found[0], np.einsum(spec, *args))
 
 
+@pytest.mark.parametrize("spec", ["ki,kj->ij", "ik,jk->ji", "kilj,kl->ji", "ik,j->ij"])
+def test_sums_of_one_product_each_are_products_of_entries(spec):
+    g = np.random.default_rng(0)
+    inputs, out = spec.split("->")
+    extent = dict(zip("klij", (1, 1, 20, 30), strict=True))
+    args = [g.integers(-9, 9, [extent[c] for c in part]).astype(float) for part in inputs.split(",")]
+
+    def product(x, y):
+        letters = *inputs.split(","), out
+        return Traced(apply(TABLE["contract"], (node_of(x), node_of(y)), None, {"spec": letters}))
+
+    graph = trace(product, *args).graph
+    changed, log = entrywise(graph)
+    assert len(log) == 1
+    assert "contract" not in names(changed)
+    for found in (Interpreter(changed)(*args), Program(graph)(*args)):
+        np.testing.assert_array_equal(found[0], np.einsum(spec, *args))
+
+
 @pytest.mark.parametrize("spec", ["ij,jk->ik", "ij,j->i", "ij,jk->"])
 def test_products_of_matrices_stay(spec):
     args = [np.ones([20] * len(part)) for part in spec.split("->")[0].split(",")]

@@ -12,10 +12,12 @@ import amount
 import payback as pb
 from payback import native
 from payback.errors import NonFiniteError
+from payback.native.running import cores, reuse
 from payback.native.running.loop import Loop
 from payback.nn.losses import LOSSES
 from payback.optim import Adam, AdamW, Cosine, GradientDescent, Momentum, Nesterov, RMSprop, StepDecay, WarmUp
 from payback.trace.tree import leaves
+from payback.train import fit as fit_of
 from payback.train.compiled import Compiled
 from payback.train.fit import fit
 from payback.train.flat import flat
@@ -265,6 +267,32 @@ def test_the_networks_of_callbacks_stay_as_they_are():
     )
     assert all((leaves(net)[0] == then).all() for net, then in seen)
     assert (seen[0][1] != seen[1][1]).any()
+
+
+@pytest.mark.parametrize(("threads", "weighted"), [(1, False), (2, True), (3, False)])
+def test_batches_in_order_are_read_where_they_lie(monkeypatch, threads, weighted):
+    """To the bits of a training that gathers them, over several epochs in a call, with a rest."""
+    monkeypatch.setattr(cores, "threads", lambda: threads)
+    monkeypatch.setattr(cores, "WORTHWHILE", 0.0)
+    reuse.forget()
+    weights = np.arange(203.0) % 3 if weighted else None
+    net = pb.nn.MLP([5, 9, 1], dtype=float, seed=0)
+
+    def trained():
+        options = dict(batch_size=25, shuffle=False, sample_weight=weights, optimizer=Adam(1e-2), validation=0)
+        run = fit(net, X, VALUES, epochs=4, **options)
+        return [leaf.tobytes() for leaf in leaves(run.net)], run.history["loss"]
+
+    made = []
+    monkeypatch.setattr(Loop, "_finish", lambda self, old=Loop._finish: (old(self), made.append(self.chosen)))
+    there, costs = trained()
+    assert set(made) == {"runs"}
+    compiled = fit_of.compiled
+    monkeypatch.setattr(fit_of, "compiled", lambda *args: compiled(*args[:-1]))
+    gathered, same = trained()
+    assert set(made) == {"runs", True}
+    assert there == gathered
+    np.testing.assert_array_equal(costs, same)
 
 
 def test_data_in_the_other_byte_order(monkeypatch):

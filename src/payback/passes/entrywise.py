@@ -6,6 +6,7 @@ As rows of their own kind they join the loops of what stands around them, and no
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from math import prod
 
 from payback.ir.aval import Aval
@@ -22,11 +23,24 @@ def entrywise(graph: Graph) -> tuple[Graph, list[Change]]:
     """The graph with such contractions of real numbers as products and sums; equal to rounding."""
     log: list[Change] = []
 
+    @cache
+    def users() -> dict[Node, list[Node]]:
+        found: dict[Node, list[Node]] = {}
+        for each in graph.nodes:
+            for arg in each.args:
+                found.setdefault(arg, []).append(each)
+        return found
+
     def rule(node: Node, args: tuple[Node, ...]) -> Node | None:
         if node.op.name != "contract" or node.aval.dtype.char not in "fd":
             return None
         left, right, out = node.params["spec"]
         a, b = args
+        if a.aval.dtype == b.aval.dtype and _of_one_product(node, args) and not _is_part(node, users()):
+            (left, a), (right, b) = (_without(x, letters, out) for x, letters in ((a, left), (b, right)))
+            made = _node("mul", (_beside(a, left, out), _beside(b, right, out)), {}, node.aval.shape, node)
+            log.append(Change(node, made, "its sums are of one product"))
+            return made
         if a.aval.dtype == b.aval.dtype and _of_many_vectors(node, left, right):
             made = _node("mul", (_beside(a, left, out), _beside(b, right, out)), {}, node.aval.shape, node)
             log.append(Change(node, made, "it multiplies entries in their places"))
@@ -50,6 +64,29 @@ def entrywise(graph: Graph) -> tuple[Graph, list[Change]]:
         return made
 
     return rewrite(graph, rule, "contract"), log
+
+
+def _of_one_product(node: Node, args: Sequence[Node]) -> bool:
+    """Whether nothing is added up: what a batch of one sample pays to a weight is each of its entries times another."""
+    *operands, out = node.params["spec"]
+    summed = [n for x, letters in zip(args, operands, strict=True)
+              for c, n in zip(letters, x.aval.shape, strict=True) if c not in out]  # fmt: skip
+    return bool(summed) and set(summed) == {1} and node.aval.size >= LEAST
+
+
+def _is_part(node: Node, users: dict[Node, list[Node]]) -> bool:
+    """Whether it is put in its place in a larger array, and read there: that is what products do best."""
+    found = users.get(node, ())
+    return any(user.op.name in ("concatenate", "stack") for user in found) or any(
+        user.op.name == "reshape" and _is_part(user, users) for user in found
+    )
+
+
+def _without(x: Node, letters: str, wanted: str) -> tuple[str, Node]:
+    """An operand without the axes of length 1 that are added up."""
+    kept = "".join(c for c in letters if c in wanted)
+    shape = tuple(n for c, n in zip(letters, x.aval.shape, strict=True) if c in wanted)
+    return kept, x if kept == letters else _node("reshape", (x,), {"shape": shape}, shape, x)
 
 
 def _of_many_vectors(node: Node, left: str, right: str) -> bool:

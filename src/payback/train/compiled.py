@@ -64,13 +64,14 @@ class Compiled:
     predictions: whether those of the steps are wanted.
     alone: whether nobody else runs between steps, who could write into the arrays given: then they are what can be gone
     back to.
+    in_order: whether batches are rows as they stand, one after another: then they are read where they lie.
     """
 
     def __init__(
         self, steps: Steps, optimizer: Optimizer, net: Any, state: Any, X: Any, y: Any, weights: Any,
-        predictions: bool = True, alone: bool = True,
+        predictions: bool = True, alone: bool = True, in_order: bool = False,
     ):  # fmt: skip
-        self.steps, self.predictions = steps, predictions
+        self.steps, self.predictions, self._in_order = steps, predictions, in_order
         self._rebuilt, self.flat, self._net = rebuilder(net), flat(net, optimizer), net
         if self.flat is not None:
             net, state = self.flat.join(net), self.flat.join_state(state)
@@ -155,7 +156,8 @@ class Compiled:
             cost, prediction, norm, length = range(carried, carried + 4)
             recorded = [cost, norm, length, *[prediction] * self.predictions]
             options: dict[str, Any] = dict(
-                carried={i: i for i in range(carried)}, rows=rows, chosen=chosen, streams=list(numbers),
+                carried={i: i for i in range(carried)}, rows=rows, streams=list(numbers),
+                chosen="runs" if chosen and self._in_order else chosen,
                 recorded=recorded, before=[cost], after=[norm, length],
             )  # fmt: skip
             loop: Any = loop_of(graph, known, **options)
@@ -282,9 +284,9 @@ def _native(array: Any) -> Any:
 
 def compiled(
     steps: Steps, optimizer: Optimizer, net: Any, state: Any, X: Any, y: Any, weights: Any, predictions: bool,
-    alone: bool = True,
+    alone: bool = True, in_order: bool = False,
 ) -> Compiled | None:  # fmt: skip
     """The training in native code, or None where it runs on the interpreter."""
     if not native.available() or optimizer.line_search:
         return None
-    return Compiled(steps, optimizer, net, state, X, y, weights, predictions, alone)
+    return Compiled(steps, optimizer, net, state, X, y, weights, predictions, alone, in_order)

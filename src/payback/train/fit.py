@@ -246,7 +246,14 @@ class _Training:
             self.at = progressing(before)
             self._begun -= self.at.history[-1]["seconds"] if self.at.history.records else 0.0
         self.fast = compiled(
-            steps, steps.optimizer, self.at.net, self.at.state, *rows[:3], self.right is not None, not self.callbacks
+            steps,
+            steps.optimizer,
+            self.at.net,
+            self.at.state,
+            *rows[:3],
+            self.right is not None,
+            not self.callbacks,
+            self.orders.key is None,
         )
 
     def record(self, options: Recording, validation: float | None) -> None:

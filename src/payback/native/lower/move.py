@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from payback.ir.node import Node
 from payback.native import ir
-from payback.native.codegen.emit import BYTE, INT, INT32, Emitter, vector_bytes
+from payback.native.codegen.emit import BYTE, INT, INT32, POINTER, Emitter, vector_bytes
 from payback.native.lower.kernel import Arguments
 from payback.native.lower.products.blocked.packing import least
 from payback.native.lower.products.blocked.tile import prefetch
@@ -109,6 +109,26 @@ class Rows(NamedTuple):
                     copy(row, to, at, wide)
                 copy(row, to, last, wide)  # some bytes once more, unless the row is of whole vectors
         b.ret(e.int(0))
+
+
+class Located(NamedTuple):
+    """Rows that lie side by side are read where they are: each thread's base pointers are set to the first of them.
+
+    args: numbers of rows, of which the first is read; for each array the number of its base, bytes of a row, and the
+    number of the base that is set.
+    """
+
+    count: int
+    split: bool = True
+
+    def emit(self, e: Emitter, function: ir.Function) -> None:
+        args = Arguments(e, function)
+        first = e.load(args.pointer(), 0, INT)
+        for _ in range(self.count):
+            source, size, target = args.ints(3)
+            row = e.at(e.load(args.bases, source, POINTER), e.b.mul(first, size), BYTE)
+            e.b.store(row, e.at(args.bases, target, POINTER))
+        e.b.ret(e.int(0))
 
 
 WORD = 4  # bytes

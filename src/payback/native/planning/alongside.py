@@ -118,8 +118,8 @@ def beside(planner: Any, node: Node) -> list[Node]:
     """Sums of other things over the same entries, which can be found in the same pass over memory.
 
     The norm of a gradient and the length of the step that is taken with it, for one: the optimizer's update is done
-    on the way.  Only large ones, or those of a step that is taken very often, that read some of the same arrays and
-    need but numbers to be computed first.
+    on the way.  Only large ones, or those of a step that is taken very often, that read or compute some of the same
+    arrays and need but numbers to be computed first.
     """
     source, axes, shape = node.args[0], node.params["axes"], node.args[0].aval.shape
     if (prod(shape) < TOGETHER and not planner.repeated) or not _summed(planner, node):
@@ -135,8 +135,8 @@ def beside(planner: Any, node: Node) -> list[Node]:
                 stack.append(arg)
             elif arg in planner.views and arg.aval.shape == shape:
                 read[arg] = None
-    seen: dict[Node, None] = dict.fromkeys(read)
-    stack, found = list(read), []
+    seen: dict[Node, None] = dict.fromkeys([*read, *inside])  # what is computed for the one is there for the others
+    stack, found = list(seen), []
     while stack and len(seen) < GROUP:
         for user in planner.users.get(stack.pop(), ()):
             if user in seen:
@@ -163,6 +163,6 @@ def _summed(planner: Any, node: Node) -> bool:
 
 
 def _ready(planner: Any, node: Node) -> bool:
-    """Whether a sum needs but numbers to be computed first."""
+    """Whether a sum needs but numbers to be computed first, or other views of what lies in memory."""
     allowed = planner.early is None or node in planner.early
-    return allowed and all(arg.aval.shape == () for arg in planner.missing(node.args[0]))
+    return allowed and all(arg.aval.shape == () or planner.shows(arg) for arg in planner.missing(node.args[0]))

@@ -15,7 +15,7 @@ from payback.ir.graph import Graph
 from payback.ir.node import Node
 from payback.native.codegen import library
 from payback.native.lower.guard import AllFinite, AllTrue
-from payback.native.lower.move import SHORT, Rows
+from payback.native.lower.move import SHORT, Located, Rows
 from payback.native.lower.pointwise import code_of
 from payback.native.planning import layout, memory
 from payback.native.planning.fuse import Planner
@@ -58,6 +58,7 @@ class Loop:
 
     carried   number of an output -> number of the input that it becomes in the next step; updated in place
     rows      inputs that are batches: rows of a whole array, chosen by an index array (None: the array as it stands)
+    chosen    whether there is such an array, or "runs": the rows of a batch lie side by side, the first is looked up
     streams   inputs that are one entry of an array a step
     recorded  outputs that are written to arrays, one entry a step
     before    outputs that must be finite (or true) before anything is updated
@@ -73,7 +74,7 @@ class Loop:
         *,
         carried: Mapping[int, int],
         rows: Mapping[int, tuple[int, ...]],
-        chosen: bool,
+        chosen: bool | str,
         streams: Sequence[int],
         recorded: Sequence[int],
         before: Sequence[int],
@@ -106,8 +107,13 @@ class Loop:
         self.order = Buffer("input", np.dtype(np.int64), 0)
         self.sources: dict[int, Buffer] = {}
         self.guards: dict[int, int] = {}  # command -> index into before + after
+        self.located: list[tuple[Buffer, int, Buffer]] = []  # an array, bytes of a row, and its rows of a batch
         for i, shape in self.rows.items() if self.chosen else ():
             self._gather(self.graph.inputs[i], i, shape)
+        if self.located:
+            numbers = View(self.order, 0, (1,), (1,))
+            planner.command(Located(len(self.located)), [numbers], [], [numbers], [], "batches")
+        self.first = planner.commands[-1:]
         before = [self.outputs[i] for i in self.before]
         planner.plan(before, lambda planner: self._guard(before))
         self.results = dict(zip(self.outputs, planner.outputs, strict=True))
@@ -123,8 +129,11 @@ class Loop:
         planner, aval = self.planner, node.aval
         whole = Buffer("input", aval.dtype, int(np.prod(shape)))
         self.sources[number] = whole
-        batch = planner.views[node] = layout.whole(Buffer("arena", aval.dtype, aval.size), aval.shape)
         size = int(np.prod(shape[1:], dtype=int)) * aval.dtype.itemsize
+        if self.chosen == "runs":
+            self.located.append((whole, size, planner.views[node].buffer))
+            return
+        batch = planner.views[node] = layout.whole(Buffer("arena", aval.dtype, aval.size), aval.shape)
         kernel = Rows(size if 0 < size <= SHORT else 0, aval.size >= SHARED)
         numbers, source = View(self.order, 0, aval.shape[:1], (1,)), layout.whole(whole, shape)
         count = aval.shape[0] if size else 0
@@ -167,6 +176,9 @@ class Loop:
                 buffer.base, number = number, number + 1
                 self.input_bases[i] = buffer.base
         self.order.base, number = number, number + 1
+        for whole, size, batch in self.located:
+            batch.base, number = number, number + 1
+            self.first[0].numbers += whole.base, size, batch.base
         for buffer in planner.constants:
             buffer.base, number = number, number + 1
         self.output_bases: dict[int, int] = {}

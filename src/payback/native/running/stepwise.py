@@ -17,7 +17,7 @@ class Stepwise:
     """What a `Loop` does (see there for the arguments), step by step."""
 
     def __init__(
-        self, graph: Graph, *, carried: Mapping[int, int], rows: Mapping[int, tuple[int, ...]], chosen: bool,
+        self, graph: Graph, *, carried: Mapping[int, int], rows: Mapping[int, tuple[int, ...]], chosen: bool | str,
         streams: Sequence[int], recorded: Sequence[int], before: Sequence[int], after: Sequence[int],
     ):  # fmt: skip
         self.program = Program(graph)

@@ -22,6 +22,8 @@ LONG = 264  # rows of A that are packed at a time, at most: for so many, packing
 FULL = 64  # rows of A: for more of them the columns of B that are packed are used often enough
 LITTLE = 12  # vectors of columns, of which a part of one is not worth a function of its own
 AGAIN = 4194304  # bytes of A, at most, that are read a second time for the last columns: they come from a cache
+FAR = 131072  # bytes that do not stay in the first cache: of such a C tiles follow each other along its rows
+ALONG = 524288  # bytes of B, at most, for that: they stay in the second cache, and no panel of it is packed
 K_BLOCK = 320  # products that are summed one after another; part of what results are, so it is the same everywhere
 
 
@@ -43,6 +45,7 @@ class Plan:
     accumulate: bool = False  # C += A·B
     across: bool = False  # columns of C are contiguous (after `down`): tiles are turned before they are stored
     copied: bool = False  # rows of B are contiguous, and packed beside the sums: see `ahead`
+    along: bool = False  # tiles follow each other along the rows of C, not down its columns
     pack_a: bool = field(default=False, compare=False)  # only where B is
     a_unit: str = field(default="column", compare=False)  # which stride is 1 (after `down`): "row", "column" or "none"
     b_unit: str = field(default="column", compare=False)
@@ -51,7 +54,7 @@ class Plan:
 
     @property
     def name(self) -> str:
-        flags = ("down", "c_unit", "blocked", "accumulate", "across", "copied")
+        flags = ("down", "c_unit", "blocked", "accumulate", "across", "copied", "along")
         return ".".join(
             [f"{self.dtype}.{self.rows}x{self.vectors}", self.b_is, *(flag for flag in flags if getattr(self, flag))]
         )
@@ -162,17 +165,21 @@ def plan(
         rows = max(m, 1)
         vectors = max(min(-(-8 // rows), -(-n // lanes)), 1)
     width = vectors * lanes
-    far = (m * k + k * n) * size > 131072  # does not stay in the second cache, beside C
+    far = (m * k + k * n) * size > FAR  # does not stay in the second cache, beside C
     a_unit = unit(a, m, k)
     worth = far or (crowded(a_unit, a, k, size, rows) and m * n * k >= LARGE)
     pack_a = worth and n > 4 * width and m > rows
     pack_b = pack_a or (b_unit != "column" and not turned) or (far and m > 4 * rows)
     pack_b = pack_b or (n % width > 0 and not turned and not has_masked_loads())
+    along = b_unit == "column" and not turned and a_unit != "none" and c[1] == 1 and vectors == 2 and not down
+    along = along and k <= K_BLOCK and k * n * size <= ALONG and m * n * size >= FAR
+    along = along and (n % width == 0 or has_masked_loads())
+    pack_a, pack_b = pack_a and not along, pack_b and not along
     split = "rows" if m // rows >= n // width else "columns"
     made = Plan(
         dtype, rows, vectors, down, c[1] == 1 or n == 1, pack_b, turned, pack_b or k > K_BLOCK, accumulate,
         across=c[0] == 1 != c[1] and n > 1 and not turned, copied=pack_b and b_unit == "column",
-        pack_a=pack_a, a_unit=a_unit, b_unit=b_unit, split=split,
+        pack_a=pack_a, a_unit=a_unit, b_unit=b_unit, split=split, along=along,
     )  # fmt: skip
     few = n % lanes  # columns that would fill a quarter of a vector; a product of their own has rows in its lanes
     large = m * n * k >= LARGE and m * k * size <= AGAIN

@@ -129,6 +129,18 @@ def gemm(e: Emitter, plan: Plan, epilogue: Epilogue | None) -> ir.Function:
                 full_rows = build.select(lower, build.sub(full_rows, height), full_rows)
             if plan.pack_b:
                 packing_of(nought).pack(nought, depth)
+            if plan.along:  # whole tiles row by row; those at the edges follow
+                whole = build.sub(columns, build.srem(columns, e.int(plan.width)))
+                with e.loop(0, full_rows, plan.rows) as i, e.loop(0, whole, plan.width) as j:
+                    of_a = build.freeze(e.at(a_block, build.mul(i, a_row), kind))
+                    of_b, known = e.at(b_block, build.mul(j, b_column), kind), {}
+                    sums = accumulate(e, kind, plan.rows, plan.vectors, None, depth, of_a, a_row, a_column, of_b, b_row)
+                    row, column = build.freeze(build.add(ic, i)), build.freeze(build.add(jc, j))
+                    found = [
+                        (_place(e, plan, row, column, None, (r, v * lanes), known), sums[r][v])
+                        for r in range(plan.rows) for v in range(plan.vectors)
+                    ]  # fmt: skip
+                    _finish(e, plan, epilogue, found, first, last, c, strides, extra)
             with e.loop(0, columns, plan.width) as j:
                 left = least(e, build.sub(columns, j), e.int(plan.width))
                 if plan.pack_b:
@@ -140,36 +152,41 @@ def gemm(e: Emitter, plan: Plan, epilogue: Epilogue | None) -> ir.Function:
                     panel, stride_b = e.at(b_block, build.mul(j, b_column), kind), b_column if plan.turned else b_row
                 full = build.select(build.icmp_signed("==", left, e.int(plan.width)), full_rows, nought)
                 column, panel = build.freeze(build.add(jc, j)), build.freeze(panel)
-                with e.loop(0, full, plan.rows) as i:
-                    at = build.freeze(e.at(a_block, build.mul(i, step_a), kind))
-                    row, known = build.freeze(build.add(ic, i)), {}
-                    places = [
-                        [_place(e, plan, row, column, None, (r, v * lanes), known) for v in range(plan.vectors)]
-                        for r in range(plan.rows)
-                    ]
-                    if plan.pack_b:  # C may be far away: fetch its lines while the sums are made
-                        for line in places:
-                            prefetch(e, line[0].address(c, *strides, kind), True)
-                        tile = build.udiv(i, e.int(plan.rows))
-                        number = build.mul(tile, each)
-                        ahead.pack(number, build.add(number, each))
-                        ahead.fetch(build.add(number, each), build.add(number, build.add(each, each)))
-                    where = [depth, at, row_a, column_a, panel, stride_b]
-                    if plan.turned:
-                        long = plan.turned == "long"
-                        sums = accumulate_turned(e, kind, plan.rows, plan.vectors, None, *where, long)
-                    elif plan.pack_b:
-                        copy = ahead.copy(tile, panel, spare)
-                        sums = accumulate_packed(e, kind, plan.rows, plan.vectors, None, *where[:5], plan.vectors, copy)
-                    else:
-                        sums = accumulate(e, kind, plan.rows, plan.vectors, None, *where)
-                    if plan.across and epilogue is None:
-                        of_column = c_row if plan.down else c_column
-                        begin = e.at(c, build.add(build.mul(column, of_column), row), kind)
-                        _store_across(e, plan, sums, first, begin, of_column)
-                    else:
-                        found = [(place, sums[r][v]) for r, line in enumerate(places) for v, place in enumerate(line)]
-                        _finish(e, plan, epilogue, found, first, last, c, strides, extra)
+                if not plan.along:
+                    with e.loop(0, full, plan.rows) as i:
+                        at = build.freeze(e.at(a_block, build.mul(i, step_a), kind))
+                        row, known = build.freeze(build.add(ic, i)), {}
+                        places = [
+                            [_place(e, plan, row, column, None, (r, v * lanes), known) for v in range(plan.vectors)]
+                            for r in range(plan.rows)
+                        ]
+                        if plan.pack_b:  # C may be far away: fetch its lines while the sums are made
+                            for line in places:
+                                prefetch(e, line[0].address(c, *strides, kind), True)
+                            tile = build.udiv(i, e.int(plan.rows))
+                            number = build.mul(tile, each)
+                            ahead.pack(number, build.add(number, each))
+                            ahead.fetch(build.add(number, each), build.add(number, build.add(each, each)))
+                        where = [depth, at, row_a, column_a, panel, stride_b]
+                        if plan.turned:
+                            long = plan.turned == "long"
+                            sums = accumulate_turned(e, kind, plan.rows, plan.vectors, None, *where, long)
+                        elif plan.pack_b:
+                            copy = ahead.copy(tile, panel, spare)
+                            sums = accumulate_packed(
+                                e, kind, plan.rows, plan.vectors, None, *where[:5], plan.vectors, copy
+                            )
+                        else:
+                            sums = accumulate(e, kind, plan.rows, plan.vectors, None, *where)
+                        if plan.across and epilogue is None:
+                            of_column = c_row if plan.down else c_column
+                            begin = e.at(c, build.add(build.mul(column, of_column), row), kind)
+                            _store_across(e, plan, sums, first, begin, of_column)
+                        else:
+                            found = [
+                                (place, sums[r][v]) for r, line in enumerate(places) for v, place in enumerate(line)
+                            ]
+                            _finish(e, plan, epilogue, found, first, last, c, strides, extra)
                 if plan.pack_b:
                     ahead.rest(build.udiv(full, e.int(plan.rows)), each)
                 if plan.low:
