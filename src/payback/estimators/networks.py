@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import numpy as np
-from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.class_weight import compute_sample_weight
@@ -126,7 +125,7 @@ def _plain(value: Any) -> Any:
 
 
 def _dense(X: Any) -> Array:
-    made: Array = X.toarray() if issparse(X) else X
+    made: Array = X.toarray() if hasattr(X, "toarray") else X
     return made
 
 
