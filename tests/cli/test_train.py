@@ -115,6 +115,8 @@ def test_columns_left_out_categorical_ones_and_marks_of_missing_values(run):
     assert (code, lines[1] == lines[2], lines[1] == lines[3]) == (0, True, False)
     assert "1 cell of 'size' lies far beyond the 0 … 6 of training (-98)" in err
     for wrong, said in (
+        (("--hidden", "none", "--pieces", "4"), "numbers in pieces for a linear model"),
+        (("--pieces", "-1"), "the option --pieces is -1"),
         (("--without", "grade"), "column 'grade' is the target and left out"),
         (("--without", "sise"), "there is no column 'sise' (t.csv)"),
         (("--without", "size,zip,row of"), "there is no column to predict from (t.csv): all others are left out"),
@@ -273,6 +275,11 @@ def test_skewed_columns_are_said_and_a_line_has_none(run, tmp_path):
     assert told.count("skewed") == 1
     assert TableModel.load("m").encoder.feature_names_out == ["money", "log(money)", "day"]
     assert "skewed" not in good(run, "train", "t.csv", *QUICK, "--hidden", "none")
+    told = good(run, "train", "t.csv", *QUICK, "--pieces", "3", "--out", "cut")
+    assert "pieces    columns of numbers are given in 3 pieces at most, too" in told
+    assert "dropout 0.2" in told
+    assert len(TableModel.load("cut").encoder.feature_names_out) == 9
+    assert "predicted" in good(run, "predict", "cut", "t.csv").splitlines()[0]
 
 
 def test_a_linear_model(run):

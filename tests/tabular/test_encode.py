@@ -254,6 +254,30 @@ def test_numbers_far_beyond_those_of_training_are_said(table):
     ]
 
 
+def test_numbers_in_pieces(table):
+    toys = table("a,b,c\n" + "".join(f"{k / 2},{k % 3},{4.0**k}\n" for k in range(13)) + "?,1,1\n")
+    encoder = Encoder.fit(toys, ["a", "b", "c"], pieces=4)
+    names = encoder.feature_names_out
+    assert names[:6] == ["a", "a from 0 to 1.5", "a from 1.5 to 3", "a from 3 to 4.5", "a from 4.5 to 6", "a is missing"]
+    assert names[6:9] == ["b", "b from 0 to 1", "b from 1 to 2"]  # fewer, for it has three values
+    assert names[9:12] == ["c", "log(c)", "c from 1 to 16"]
+    out = encoder.transform(table("a,b,c\n-9,0,1\n2.25,0.25,1\n99,2,8.5\n?,1,16\n"))
+    assert out[:, 1:5].tolist() == [[-1, -1, -1, -1], [1, 0, -1, -1], [1, 1, 1, 1], [0, 0, 0, 0]]
+    assert out[:, 7:9].tolist() == [[-1, -1], [-0.5, -1], [1, 1], [1, -1]]
+    assert out[:, 11].tolist() == [-1, -1, 0, 1]
+    plain = Encoder.fit(toys, ["a", "b", "c"])
+    assert np.array_equal(plain.transform(toys), encoder.transform(toys)[:, [0, 5, 6, 9, 10]])
+    written = json.loads(json.dumps(encoder.to_dict()))
+    assert Encoder.from_dict(written) == encoder
+    for plan in written["plans"]:
+        plan["knots"] = plan["knots"][::-1]
+    with pytest.raises(ModelFileError):
+        Encoder.from_dict(written)
+    for plan in written["plans"]:
+        del plan["knots"]  # of models made before there were any
+    assert Encoder.from_dict(written) == plain
+
+
 def test_what_means_a_missing_value_is_part_of_the_encoder(table):
     toys = table("a,c\n1,x\n-999,y\n3,n. s.\n5,x\n2,y\n")
     plain = Encoder.fit(toys, ["a", "c"])

@@ -12,7 +12,7 @@ import payback as pb
 from payback.errors import NonFiniteError
 from payback.train import strength
 from payback.train.recipe import Recipe
-from payback.train.strength import chosen_decay, is_tried
+from payback.train.strength import chosen_decay, is_tried, pieces_help, pieces_to_try
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(80, 3))
@@ -59,6 +59,42 @@ def test_what_is_told_is_kept(asked, rows, tried):
     asked = Recipe(valid=0.0, **asked)
     recipe = asked.complete(rows, 3, 0)
     assert is_tried(asked, recipe, pb.nn.MLP([3, *(recipe.hidden or ()), 1]), rows) is tried
+
+
+def test_pieces_are_taken_where_they_help():
+    draw = np.random.default_rng(1)
+    x, noise = draw.uniform(-1, 1, (300, 1)), draw.normal(size=(300, 1))
+    ends = np.linspace(-1, 1, 9)
+    cut = np.concatenate([x, 2 * np.clip((x - ends[:-1]) / np.diff(ends), 0, 1) - 1], axis=1)
+    recipe = dataclasses.replace(RECIPE, epochs=40)
+    nets = pb.nn.MLP([1, 16, 1], seed=0), pb.nn.MLP([9, 16, 1], seed=0)
+    for y, helps in ((np.sin(12 * x), True), (x + noise, False)):
+        assert pieces_help(recipe, nets, (x, cut), y, None, 0) is helps
+    weights = np.where(x[:, 0] > 0, 1.0, 0.0)  # what weighs nothing is not looked at
+    y = np.where(x > 0, x + noise, np.sin(12 * x))
+    assert not pieces_help(recipe, nets, (x, cut), y, weights, 0)
+    assert not pieces_help(recipe, nets, (x, cut), y, 0 * weights, 0)
+    assert not pieces_help(dataclasses.replace(recipe, epochs=10**6), nets, (x, cut), np.sin(12 * x), None, 0)
+
+
+@pytest.mark.parametrize(
+    ("asked", "rows", "numbers", "pieces"),
+    [
+        ({}, 1000, 2, 16),
+        ({}, 1000, 20, 6),
+        ({}, 200, 2, 4),
+        ({}, 100, 2, 0),
+        ({}, 1000, 64, 0),
+        ({}, 1000, 0, 0),
+        ({}, 10**6, 10, 3),
+        ({}, 10**7, 2, 0),
+        (dict(pieces=0), 1000, 2, 0),
+        (dict(epochs=10), 1000, 2, 0),
+        (dict(hidden=()), 1000, 2, 0),
+    ],
+)
+def test_how_many_pieces_are_tried(asked, rows, numbers, pieces):
+    assert pieces_to_try(Recipe(**asked), rows, numbers) == pieces
 
 
 def test_a_training_that_fails_is_not_chosen_and_one_that_is_ended_ends_all(monkeypatch):

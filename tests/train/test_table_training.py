@@ -239,6 +239,23 @@ def test_options_that_do_not_go_together(options, message):
     assert message in str(caught.value)
 
 
+def test_numbers_in_pieces(monkeypatch):
+    draw = np.random.default_rng(0)
+    x, seldom = draw.uniform(0, 9, size=400).round(3), np.arange(400) % 100 == 7
+    rows = [f"{v},{'rare' if r else 'up' if np.sin(4 * v) > 0 else 'down'}" for v, r in zip(x, seldom, strict=True)]
+    waves = table_from_text("x,y\n" + "\n".join(rows), "waves")
+    monkeypatch.setattr("payback.train.table.SAMPLE", 150)
+    asked = Recipe(weight_decay=0.1, class_weight={"rare": 2.0})  # of which the sample has none
+    found = prepare(waves, ["y"], recipe=asked, seed=0)
+    assert found.recipe.pieces == 6
+    assert len(found.model.encoder.feature_names_out) == found.model.net.layers[0].weight.shape[0] == 7
+    told = prepare(waves, ["y"], recipe=dataclasses.replace(asked, pieces=6, weight_decay=None, epochs=1), seed=0)
+    assert told.model.encoder == found.model.encoder
+    none = prepare(waves, ["y"], recipe=dataclasses.replace(asked, pieces=0, weight_decay=None, epochs=1), seed=0)
+    assert none.model.encoder.feature_names_out == ["x"]
+    assert none.recipe.weight_decay == told.recipe.weight_decay  # it goes by columns, not by pieces of them
+
+
 def test_too_few_rows_to_train_on():
     numbers = made_table(lambda r, i: f"{r.normal()},{r.normal()},{r.normal()}", n=20)
     with pytest.raises(InputError, match=r"0 rows are left to train on \(made.csv\): the table has 20"):

@@ -76,7 +76,10 @@ def train(
         bool, Parameter(help="Find each step's length by backtracking (with gd).", negative="")
     ] = False,
     weight_decay: Annotated[float | None, _option("How strongly weights shrink (with adamw).")] = None,
-    dropout: Annotated[float, _option("The share of hidden units that each training step leaves out.")] = 0.0,
+    dropout: Annotated[float | None, _option("The share of hidden units that each training step leaves out.")] = None,
+    pieces: Annotated[
+        int | None, whole_number("Pieces that columns of numbers are given in, beside the number; 0: none.")
+    ] = None,
     clip_norm: Annotated[float | None, _option("Scale gradients down whose norm is larger than this.")] = None,
     class_weight: Annotated[
         str | None, _option("How much rows of a class count: balanced, or NAME=WEIGHT, several with commas.")
@@ -113,8 +116,8 @@ def train(
     """Train a network on a table: a CSV file, or digits, iris, wine, breast_cancer or moons.
 
     Prints what it found in the table, the network and how it is trained, and how well it predicts rows that were kept
-    apart. Defaults come from the numbers of rows and columns and the task, the weight decay of fewer than 2,000 rows
-    from cross-validation; all are printed.
+    apart. Defaults come from the numbers of rows and columns and the task; from cross-validation come the weight decay
+    of fewer than 2,000 rows and whether numbers are given in pieces. All are printed.
     """
     recipe = Recipe(
         hidden=_hidden(hidden),
@@ -123,7 +126,8 @@ def train(
         rate=_positive("--lr", lr),
         line_search=line_search,
         weight_decay=_number("--weight-decay", weight_decay),
-        dropout=_share("--dropout", dropout, "hidden units") or 0.0,
+        dropout=_share("--dropout", dropout, "hidden units"),
+        pieces=_least("--pieces", pieces, 0),
         clip_norm=_positive("--clip-norm", clip_norm),
         class_weight=_weights(class_weight),
         epochs=_least("--epochs", epochs, 1),
@@ -154,7 +158,7 @@ def train(
                       missing=marks)  # fmt: skip
     targets = target_names(data, target)
     spared = [] if without is None else columns_named(data, without)
-    with out.waiting("cross-validating the weight decay") as waiting:
+    with out.waiting("cross-validating") as waiting:
         prepared = prepare(data, targets, task=task, recipe=recipe, test=test, last=last, without=spared, missing=marks,
                            seed=seed, waiting=waiting)  # fmt: skip
     asked = doubts(data, targets, prepared.model.encoder.feature_names, last=last)
@@ -335,6 +339,10 @@ def _tell_training(out: Output, prepared: Prepared, seed: int, starts: int) -> N
     recipe, net = prepared.recipe, prepared.model.net
     sizes = [net.layers[0].weight.shape[0], *(recipe.hidden or ()), prepared.model.target.n_outputs]
     count = sum(np.size(p) for p in parameters(net).values())
+    if recipe.pieces:
+        out.line(
+            f"pieces    columns of numbers are given in {recipe.pieces} pieces at most, too: a network bends better so"
+        )
     out.line(f"network   {formula(net)}: {' → '.join(map(str, sizes))}, {count:,} parameters, {recipe.dtype}")
     falling = "" if recipe.optimizer == "gd" or recipe.tol is not None else " falling to 0"
     rate = "found by line search" if recipe.line_search else f"{recipe.rate:g}{falling}"

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import numpy as np
-from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.class_weight import compute_sample_weight
@@ -61,7 +60,7 @@ class _Network(BaseEstimator):
             rate=None if isinstance(given, Optimizer) else _plain(self.rate),
             weight_decay=None if isinstance(given, Optimizer) else _plain(self.weight_decay),
             epochs=_plain(self.epochs), batch_size=_plain(self.batch_size),
-            patience=_plain(self.patience), valid=_plain(self.validation),
+            patience=_plain(self.patience), valid=_plain(self.validation), dropout=_plain(self.dropout),
         )  # fmt: skip
         share = recipe.share_to_watch(rows)
         return dataclasses.replace(recipe, valid=share).complete(rows, columns, classes)
@@ -82,7 +81,7 @@ class _Network(BaseEstimator):
         if self.net is not None:
             return self.net(X.shape[1], outputs, random.key(seed))
         sizes = [X.shape[1], *(recipe.hidden or ()), outputs]
-        skip, dropout = bool(recipe.skip), float(self.dropout)
+        skip, dropout = bool(recipe.skip), float(recipe.dropout or 0.0)
         return MLP(sizes, recipe.activation or "relu", seed=seed, dtype=X.dtype, skip=skip, dropout=dropout)
 
     def _scaled(self, X: Array) -> Array:
@@ -126,7 +125,7 @@ def _plain(value: Any) -> Any:
 
 
 def _dense(X: Any) -> Array:
-    made: Array = X.toarray() if issparse(X) else X
+    made: Array = X.toarray() if hasattr(X, "toarray") else X
     return made
 
 
@@ -153,8 +152,9 @@ class Classifier(ClassifierMixin, _Network):
     class_weight: as in scikit-learn.
     standardize: bring every column to mean 0 and deviation 1 first.  random_state: of the first weights and the order.
 
-    Computes in X's dtype, float32 or float64; a sparse X is made dense.  fit makes `classes_`, `net_` (on standardized columns), `history_`,
-    `n_iter_`, `stopped_`; partial_fit takes one pass over more rows, with the optimizer's state of the pass before.
+    Computes in X's dtype, float32 or float64; a sparse X is made dense.  fit makes `classes_`, `net_` (on standardized
+    columns), `history_`, `n_iter_`, `stopped_`; partial_fit takes one pass over more rows, with the optimizer's state
+    of the pass before.
     Raises ValueError (InputError is one) for data and options that cannot be.
 
     >>> import numpy as np, payback as pb
@@ -172,7 +172,7 @@ class Classifier(ClassifierMixin, _Network):
         hidden: Sequence[int] | int | None = None,
         *,
         activation: str = "relu",
-        dropout: float = 0.0,
+        dropout: float | None = None,
         net: Callable[[int, int, Any], Any] | None = None,
         optimizer: str | Optimizer | None = None,
         rate: float | None = None,
@@ -291,7 +291,7 @@ class Regressor(RegressorMixin, _Network):
         hidden: Sequence[int] | int | None = None,
         *,
         activation: str = "relu",
-        dropout: float = 0.0,
+        dropout: float | None = None,
         net: Callable[[int, int, Any], Any] | None = None,
         loss: str = "squared_error",
         optimizer: str | Optimizer | None = None,

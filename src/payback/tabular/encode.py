@@ -48,7 +48,13 @@ class Encoder:
 
     @classmethod
     def fit(
-        cls, table: Table, feature_names: Sequence[str], rows: object = None, *, logarithms: bool = True
+        cls,
+        table: Table,
+        feature_names: Sequence[str],
+        rows: object = None,
+        *,
+        logarithms: bool = True,
+        pieces: int = 0,
     ) -> Encoder:
         """An encoder for these columns, from these training rows (indices, a mask, a slice; None: all).
 
@@ -56,6 +62,7 @@ class Encoder:
         with the reason: identifiers, empty and constant columns, nearly as many categories as rows.  Of more than 256
         categories the rarest are one.
         logarithms: whether numbers that mostly differ by factors (skewness above 2.5) are given with their logarithms.
+        pieces: the most that a column of numbers is given in, beside the number; see `plans`.
         Raises InputError: no such column, a name twice, text in a numeric column, no rows, nothing left to learn from.
         """
         index = rows_of(table, rows)
@@ -66,7 +73,7 @@ class Encoder:
         plans, left_out = [], []
         for name in feature_names:
             try:
-                plans.append(fit_plan(table, table.column(name), index, logarithms))
+                plans.append(fit_plan(table, table.column(name), index, logarithms, pieces))
             except UselessColumnError as reason:
                 left_out.append((name, str(reason)))
         if not plans:
@@ -98,6 +105,11 @@ class Encoder:
     def with_logarithms(self) -> list[str]:
         """The columns that are read as numbers and their logarithms."""
         return [plan.name for plan in self.plans if isinstance(plan, SkewedPlan)]
+
+    @property
+    def numbers(self) -> list[str]:
+        """The columns that are read as numbers."""
+        return [plan.name for plan in self.plans if isinstance(plan, NumericPlan | SkewedPlan)]
 
     @property
     def affine(self) -> tuple[FloatArray, FloatArray]:

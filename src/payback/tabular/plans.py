@@ -3,6 +3,9 @@
 A plan knows the names of its outputs (`outputs`) and writes them (`write`).  A missing value becomes what is neutral
 for a network: the training mean of a number (0 after standardization), the share of true, the middle of a circle.  If
 the training rows had missing values, one more output says so (missing values are rarely missing at random).
+
+Numbers may also be given in pieces, for a network bends a straight line slowly (Gorishniy, Rubachev and Babenko, On
+Embeddings for Numerical Features, NeurIPS 2022): between two knots an output goes from −1 to 1, and stays.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -40,7 +44,8 @@ class UnseenError(InputError):
 @dataclass(frozen=True)
 class NumericPlan:
     """(x − mean) / scale.  scale: the standard deviation in training; varies: whether there was any.
-    range: the least and the greatest value in training, beyond which predictions are guesses."""
+    range: the least and the greatest value in training, beyond which predictions are guesses.
+    knots: the ends of its pieces, in order; () for none."""
 
     kind: ClassVar[str] = "numeric"
     name: str
@@ -50,14 +55,17 @@ class NumericPlan:
     has_missing: bool
     written: Written | None = None
     range: tuple[float, float] | None = None
+    knots: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         _check_affine(self.mean, self.scale)
         _check_range(self.range)
+        _check_knots(self.knots)
 
     @property
     def outputs(self) -> list[str]:
-        return [self.name] * self.varies + [f"{self.name} is missing"] * self.has_missing
+        own = [self.name] * self.varies + _pieces(self.name, self.knots)
+        return own + [f"{self.name} is missing"] * self.has_missing
 
     def write(self, table: Table, rows: Rows, out: FloatArray, unseen: Unseen, notes: list[str]) -> None:
         values = numbers_like(table, self.name, self.written)[rows]
@@ -65,6 +73,7 @@ class NumericPlan:
         _far(self, values, notes)
         if self.varies:
             out[:, 0] = np.where(missing, 0.0, (values - self.mean) / self.scale)
+        _write_pieces(values, self.knots, missing, out[:, int(self.varies) :])
 
 
 @dataclass(frozen=True)
@@ -83,17 +92,20 @@ class SkewedPlan:
     has_missing: bool
     written: Written | None = None
     range: tuple[float, float] | None = None
+    knots: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         _check_affine(self.mean, self.scale)
         _check_affine(self.log_mean, self.log_scale)
         _check_range(self.range)
+        _check_knots(self.knots)
         _check(self.shift >= 0 and self.least >= 0 and 0 < self.least + self.shift < math.inf, "a logarithm's range")
 
     @property
     def outputs(self) -> list[str]:
         inside = f"{self.name} + {self.shift:g}" if self.shift else self.name
-        return [self.name, f"log({inside})"] + [f"{self.name} is missing"] * self.has_missing
+        own = [self.name, f"log({inside})", *_pieces(self.name, self.knots)]
+        return own + [f"{self.name} is missing"] * self.has_missing
 
     def write(self, table: Table, rows: Rows, out: FloatArray, unseen: Unseen, notes: list[str]) -> None:
         values = numbers_like(table, self.name, self.written)[rows]
@@ -102,6 +114,7 @@ class SkewedPlan:
         logarithms = np.log(np.maximum(values, self.least) + self.shift)
         out[:, 0] = np.where(missing, 0.0, (values - self.mean) / self.scale)
         out[:, 1] = np.where(missing, 0.0, (logarithms - self.log_mean) / self.log_scale)
+        _write_pieces(values, self.knots, missing, out[:, 2:])
 
 
 @dataclass(frozen=True)
@@ -217,8 +230,9 @@ PLANS: dict[str, type[Plan]] = {
 }
 
 
-def fit_plan(table: Table, column: Column, rows: Rows, logarithms: bool = True) -> Plan:
+def fit_plan(table: Table, column: Column, rows: Rows, logarithms: bool = True, pieces: int = 0) -> Plan:
     """The plan for a column, from its training rows only.  logarithms: whether skewed numbers may get theirs.
+    pieces: the most that numbers are given in, beside the number itself.
 
     Raises UselessColumnError: the column cannot help.  InputError: text in a numeric column.
     """
@@ -245,6 +259,7 @@ def fit_plan(table: Table, column: Column, rows: Rows, logarithms: bool = True) 
             _fit_numbers(column.name, values, has_missing, logarithms),
             written=column.written,
             range=(float(values.min()), float(values.max())),
+            knots=_knots(values, pieces),
         )
     if not plan.outputs:
         raise UselessColumnError("it is constant in the training rows")
@@ -269,6 +284,24 @@ def _fit_numbers(name: str, values: FloatArray, has_missing: bool, logarithms: b
     if not varies or 3 * abs(_skewness((logs - log_mean) / log_scale)) > skewness:
         return plain
     return SkewedPlan(name, mean, scale, shift, least, log_mean, log_scale, has_missing)
+
+
+def _knots(values: FloatArray, pieces: int) -> tuple[float, ...]:
+    """The ends of `pieces` pieces that hold the same number of values, fewer where values repeat; () for one piece."""
+    if not pieces:
+        return ()
+    ends = np.unique(np.quantile(values, np.linspace(0, 1, pieces + 1), method="nearest"))
+    return tuple(ends.tolist()) if len(ends) > 2 else ()
+
+
+def _pieces(name: str, knots: tuple[float, ...]) -> list[str]:
+    return [f"{name} from {cells.number_text(a)} to {cells.number_text(b)}" for a, b in pairwise(knots)]
+
+
+def _write_pieces(values: FloatArray, knots: tuple[float, ...], missing: NDArray[np.bool_], out: FloatArray) -> None:
+    for j, (a, b) in enumerate(pairwise(knots)):
+        inside = np.clip((values - a) / (b - a), 0.0, 1.0)
+        out[:, j] = np.where(missing, 0.0, 2.0 * inside - 1.0)
 
 
 def _skewness(standardized: FloatArray) -> float:
@@ -382,6 +415,11 @@ def _check_affine(mean: float, scale: float) -> None:
 
 def _check_range(given: tuple[float, float] | None) -> None:
     _check(given is None or -math.inf < given[0] <= given[1] < math.inf, "a range from the least to the greatest value")
+
+
+def _check_knots(knots: tuple[float, ...]) -> None:
+    rising = all(-math.inf < a < b < math.inf and math.isfinite(b - a) for a, b in pairwise(knots))
+    _check(len(knots) != 1 and rising, "pieces from lower to higher numbers")
 
 
 def _check(holds: bool, what: str) -> None:

@@ -1,5 +1,5 @@
-"""How strongly the weights of a small table's network shrink: cross-validated, for no count of rows and columns tells
-how noisy the target is, nor how curved."""
+"""How strongly the weights of a small table's network shrink, and whether numbers are given in pieces: cross-validated,
+for no count of rows and columns tells how noisy the target is, nor how curved."""
 
 from __future__ import annotations
 
@@ -21,6 +21,11 @@ FACTORS = (0.25, 4.0)  # of the derived decay
 FOLDS = 4
 MIN_ROWS = 40  # fewer tell nothing
 FAILED = 1e100  # the error of each row where a training fails
+PIECES, LEAST = 16, 3  # that a column of numbers is given in at most, if there are so many
+MAX_PIECES, ROWS_A_PIECE = 128, 50  # of all columns; of the training
+MAX_NUMBERS = 1 << 25  # that the pieces of all rows may be
+SAMPLE, FEW = 1600, 800  # rows that tell whether pieces help; so few are cut into FOLDS, else into two
+SURE = 2.0  # standard errors that pieces must gain, for they make a network larger
 MAX_WORK = 1e10  # products of a training, about a quarter of a second: it is done a dozen times
 Array = np.ndarray[Any, Any]
 
@@ -31,6 +36,32 @@ def is_tried(asked: Recipe, recipe: Recipe, net: Any, rows: int) -> bool:
     free = asked.weight_decay is None and asked.epochs is None and recipe.weight_decay
     work = 6 * rows * (recipe.epochs or 0) * sum(np.size(p) for p in parameters(net).values())
     return bool(free) and bool(recipe.hidden) and MIN_ROWS <= rows < MANY_ROWS and work <= MAX_WORK
+
+
+def pieces_to_try(asked: Recipe, rows: int, numbers: int) -> int:
+    """In how many pieces each of these columns of numbers is to be tried; 0 for none.  asked: as for `is_tried`."""
+    if asked.pieces is not None or asked.epochs is not None or asked.hidden == () or rows < MIN_ROWS or not numbers:
+        return 0
+    pieces = min(PIECES, MAX_PIECES // numbers, rows // ROWS_A_PIECE, MAX_NUMBERS // (rows * numbers))
+    return pieces if pieces >= LEAST else 0
+
+
+def pieces_help(
+    recipe: Recipe, nets: tuple[Any, Any], xs: tuple[Array, Array], y: Array, weights: Array | None, seed: int
+) -> bool:
+    """Whether rows held out are told better by the second of two networks, which is given its numbers in pieces.
+
+    recipe: complete, for these rows, none of which are watched.  xs: what each network is given.  weights: of the rows.
+    """
+    if weights is not None:
+        xs, y, weights = (xs[0][weights > 0], xs[1][weights > 0]), y[weights > 0], weights[weights > 0]
+    work = 6 * len(y) * (recipe.epochs or 0) * sum(np.size(p) for net in nets for p in parameters(net).values())
+    if len(y) < MIN_ROWS or work > 5 * MAX_WORK:
+        return False
+    folds = FOLDS if len(y) < FEW else 2
+    plain, cut = (_errors(net, x, y, recipe, weights, seed, folds) for net, x in zip(nets, xs, strict=True))
+    less = plain - cut
+    return bool(less.mean() > SURE * less.std() / np.sqrt(len(less)))
 
 
 def chosen_decay(
@@ -64,11 +95,13 @@ def chosen_decay(
     return round(chosen, 3)
 
 
-def _errors(net: Any, x: Array, y: Array, recipe: Recipe, weights: Array | None, seed: int) -> Array:
+def _errors(
+    net: Any, x: Array, y: Array, recipe: Recipe, weights: Array | None, seed: int, folds: int = FOLDS
+) -> Array:
     """The squared error of each row that was held out."""
     order = random.permutation(random.split(random.key(seed), 4)[3], len(x))
-    size, found = len(x) // FOLDS, []  # folds of one size: steps of one shape
-    for fold in range(FOLDS):
+    size, found = len(x) // folds, []  # folds of one size: steps of one shape
+    for fold in range(folds):
         held = order[fold * size : (fold + 1) * size]
         rest = np.delete(np.arange(len(x)), held)
         try:
@@ -78,7 +111,7 @@ def _errors(net: Any, x: Array, y: Array, recipe: Recipe, weights: Array | None,
                 sample_weight=None if weights is None else weights[rest],
             )  # fmt: skip
         except NonFiniteError:
-            return np.full(FOLDS * size, FAILED)
+            return np.full(folds * size, FAILED)
         if run.stopped == "interrupted":
             raise KeyboardInterrupt
         made = run.net(x[held].astype(recipe.dtype))

@@ -24,14 +24,14 @@ from payback.nn.activations import softmax
 from payback.nn.layers import MLP
 from payback.tabular import Encoder, Table, TargetEncoder, task_of
 from payback.tabular.cells import quoted
-from payback.train.data import split_rows
+from payback.train.data import split_rows, weighted_by_class, weights_of_classes
 from payback.train.fit import Run, fit
 from payback.train.metrics import confusion_matrix, r2, rmse
 from payback.train.progress import Progress
 from payback.train.recipe import Recipe
 from payback.train.recording import Recording, clear_for_starts, start_of
 from payback.train.runs import open_run
-from payback.train.strength import chosen_decay, is_tried
+from payback.train.strength import SAMPLE, chosen_decay, is_tried, pieces_help, pieces_to_try
 
 Array = np.ndarray[Any, Any]
 _ROWS = 1 << 16  # that the network is given at once: of millions the hidden layers would take gigabytes
@@ -236,18 +236,36 @@ def prepare(
             why=f"the table has {table.n_rows}",
             fix="hold out fewer, or bring more",
         )
-    encoder = Encoder.fit(table, features, train_rows, logarithms=recipe.hidden != ())  # a line is in the table's units
-    left_out = (*encoder.left_out, *((name, "as asked for") for name in table.names if name in spared))
-    encoder = dataclasses.replace(encoder, left_out=left_out, missing=tuple(missing))
     target = TargetEncoder.fit(table, targets, everything.task, train_rows)
-    _weights_of_classes(target, recipe.class_weight)
+    weights, curved = _weights_of_classes(target, recipe.class_weight), recipe.hidden != ()
+
+    def encoded(pieces: int) -> Encoder:
+        # a line is in the table's units
+        made = Encoder.fit(table, features, train_rows, logarithms=curved, pieces=pieces)
+        left_out = (*made.left_out, *((name, "as asked for") for name in table.names if name in spared))
+        return dataclasses.replace(made, left_out=left_out, missing=tuple(missing))
+
+    encoder = encoded(0)
+    columns = len(encoder.feature_names_out)
+    if pieces := pieces_to_try(recipe, len(train_rows), len(encoder.numbers)):
+        cut, few = encoded(pieces), np.arange(len(train_rows))
+        if len(few) > SAMPLE:
+            few = np.sort(random.permutation(random.split(random.key(seed), 3)[2], len(few))[:SAMPLE])
+        short = dataclasses.replace(recipe, valid=0.0).complete(len(few), columns, len(target.classes))
+        nets = _network(encoder, target, short, seed), _network(cut, target, short, seed)
+        xs, y = [made.transform(table, train_rows[few]) for made in (encoder, cut)], target.encode(table, train_rows)
+        rows = None if weights is None else weighted_by_class(y, weights_of_classes(y, weights))[few]
+        if pieces_help(short, nets, (xs[0], xs[1]), y[few], rows, seed):
+            encoder, recipe = cut, dataclasses.replace(recipe, pieces=pieces)
+    elif recipe.pieces:
+        encoder = encoded(recipe.pieces)
     recipe = dataclasses.replace(recipe, valid=share)
-    complete = recipe.complete(len(train_rows), len(encoder.feature_names_out), len(target.classes))
+    complete = recipe.complete(len(train_rows), columns, len(target.classes))
     net = _network(encoder, target, complete, seed)
     model, notes = TableModel(net, encoder, target), list[str]()
     if tried := is_tried(recipe, complete, net, len(train_rows)):
         x, y = encoder.transform(table, train_rows), target.encode(table, train_rows)
-        decay = chosen_decay(net, x, y, complete, _weights_of_classes(target, recipe.class_weight), seed, waiting)
+        decay = chosen_decay(net, x, y, complete, weights, seed, waiting)
         complete = dataclasses.replace(complete, weight_decay=decay)
     return Prepared(table, model, complete, train_rows, valid_rows, test_rows, notes, tried)
 
@@ -261,7 +279,7 @@ def _network(encoder: Encoder, target: TargetEncoder, recipe: Recipe, seed: int)
             why=f"more than {MAX_PARAMETERS:,} are not trained on a table",
             fix="give smaller hidden layers",
         )
-    skip, dropout = bool(recipe.skip), recipe.dropout
+    skip, dropout = bool(recipe.skip), recipe.dropout or 0.0
     return MLP(sizes, recipe.activation or "relu", seed=seed, dtype=recipe.dtype, skip=skip, dropout=dropout)
 
 
