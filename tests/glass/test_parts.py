@@ -460,3 +460,16 @@ def test_sizes_look_at_a_stack_once_and_not_once_for_each_argument():
     algebra = Counting()
     sweep(algebra, {book.top.node: 1.0}, [book["x"].node])
     assert 40 <= algebra.looked < 200
+
+
+def test_a_column_that_is_made_for_a_row_is_meant():
+    x, y, X = np.arange(4.0), np.ones(4), np.ones((4, 3))
+    for f in (
+        lambda x: (x[:, None] - x).sum(),
+        lambda x, y: (x[:, None] * y).sum(),
+        lambda x, y: np.subtract.outer(x, y).sum(),
+        lambda x: (x.reshape(-1, 1) - x).sum(),
+    ):
+        assert "is it meant?" not in pb.explain(f, *(x, y)[: f.__code__.co_argcount]).to_text()
+    f = lambda w, y: ((X @ w - y.reshape(-1, 1)) ** 2).mean()  # noqa: E731
+    assert "is it meant?" in pb.explain(f, np.ones(3), y).to_text()

@@ -272,3 +272,34 @@ def test_what_helps_and_what_is_not_finite_is_said():
     assert (found["x"].nonfinite, found["t"].nonfinite) == (1, 0)
     assert "of 1 it is not finite: pb.why_nan tells why" in str(found["x"])
     assert "pb.nn.sigmoid((x - t) / width)" in str(found)
+
+
+# what is planted: (function, arguments, what the first cause says of the first leaf)
+FLAT = {
+    "a factor": (lambda W1, W2: (np.tanh(W1) * W2).sum(), (np.ones(2), np.zeros(2)), "the other factor, W2, is 0 there"),
+    "a kink": (lambda x: np.abs(x).sum(), (np.zeros(2),), "at its kink, x = 0: there its derivative is taken as 0"),
+    "the kink of a norm": (lambda x: np.linalg.norm(x), (np.zeros(2),), "at its kink, x = 0: there its derivative is taken as 0"),
+    "an axis of a norm": (lambda x: np.linalg.norm(x), (np.array([0.0, 1.0]),), "flat: its partial x/y is 0"),
+    "a root that is met": (lambda x: ((x - 1.0) ** 2).sum(), (np.ones(2),), "what is raised is 0"),
+    "an exponent": (lambda x, p: (x**p).sum(), (np.ones(2), np.zeros(2)), "its exponent is 0"),
+    "a sigmoid by hand": (
+        lambda z: (1 / (1 + np.exp(-z))).sum(), (np.array([-400.0]),), "its partial −y/b is nearer to 0 than any number",
+    ),
+    "a numerator": (lambda x, y: (y / x).sum(), (np.ones(2), np.zeros(2)), "the numerator is 0"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", FLAT.values(), ids=FLAT)
+def test_why_a_partial_is_zero_is_told_by_the_numbers(case):
+    f, args, fact = case
+    causes = next(iter(pb.why_zero(f, *args))).causes
+    assert causes[0].fact == fact
+
+
+def test_what_cuts_a_path_has_a_cure():
+    for f, helps in [
+        (lambda x: (x.astype(int) * 2.0).sum(), "np.round"),
+        (lambda x: 1.1 ** int(x[0]) * 1.0 + 0 * x[1], "length of each step"),
+        (lambda x: pb.stop_gradient(x).sum(), "pb.stop_gradient"),
+    ]:
+        assert helps in pb.why_zero(f, np.array([1.5, 2.5]))["x"].causes[0].cure

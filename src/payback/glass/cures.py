@@ -45,7 +45,13 @@ ZERO = {
         "clip",
     ): "clip the gradient and not the value, or bend it (np.tanh) instead of cutting it",
     **{("no path", name): _STEP for name in ("gt", "ge", "lt", "le", "sign", "heaviside")},
-    **{("no path", name): _ROUNDED for name in ("rint", "floor", "ceil", "trunc", "round")},
+    **{("no path", name): _ROUNDED for name in ("rint", "floor", "ceil", "trunc", "round", "cast")},
+    (
+        "no path",
+        "int",
+    ): "a number of steps, or of an entry, has no derivative: let the quantity itself be computed with too, "
+    "as the length of each step or a weight between two entries",
+    ("no path", "stop_gradient"): "leave pb.stop_gradient out where the derivative is wanted",
     ("no path", "argmax"): "the weights that softmax gives the entries, in the place of the number of one of them",
 }  # (kind, operation)
 UNDERFLOW = "sums of logarithms in the place of products (np.log, pb.nn.logsumexp), or float64"

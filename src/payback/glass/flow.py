@@ -187,6 +187,8 @@ def log2_norm(value: Any) -> float:
     >>> log2_norm(2.0**-700)
     -700.0
     """
+    if type(value) is float:
+        return math.log2(abs(value)) if value else -math.inf
     if isinstance(value, tuple):
         return _together([log2_norm(part) for part in value if part is not None])
     size = np.abs(np.asarray(value, np.float64)).ravel()

@@ -10,6 +10,8 @@ import numpy as np
 
 from payback.glass import story
 from payback.glass.counts import counted, rough_race
+from payback.ir.node import Node
+from payback.ir.where import position
 
 if TYPE_CHECKING:
     from payback.glass.accounts import Account
@@ -66,18 +68,45 @@ def closing(book: Ledger) -> list[str]:
 
 
 def doubtful(book: Ledger) -> list[str]:
-    """Operations of a row of n with a column of n, which are n×n: seldom meant."""
+    """Operations of a row of n with a column of n, which are n×n: seldom meant, but where a row was made a column for
+    it: of the very row, or by None in the same expression."""
     found = {}
     for account in book.nodes:
         if len(account.shape) == 2 and account.node.op.kind == "pointwise" and account.where is not None:
             n, columns = account.shape
-            shapes = {arg.shape for arg in account.node.args}
+            shapes = {arg.shape: arg for arg in account.node.args}
             if n == columns > 1 and (n,) in shapes and (n, 1) in shapes:
+                if _made_for(shapes[n, 1], shapes[(n,)], account.node):
+                    continue
                 found[account.where] = (
                     f"is it meant? {account.where.at}: {account.where.text} takes every entry of a row of {n:,} "
                     f"with every entry of a column of {n:,}"
                 )
     return list(found.values())
+
+
+def _made_for(column: Node, row: Node, node: Node) -> bool:
+    """Whether a column was made of a row on purpose, for a node that takes it with a row."""
+    made = _moved(column)
+    if len(made.shape) != 1:
+        return False
+    if made is _moved(row):
+        return True
+    inner, outer = position(column.where), position(node.where)
+    if inner is None or outer is None or inner.file != outer.file:
+        return False
+    start, end = (outer.line, outer.column), (outer.end_line, outer.end_column)
+    there = start <= (inner.line, inner.column) and (inner.end_line, inner.end_column) <= end
+    return there and (inner == outer or "None" in inner.text or "newaxis" in inner.text)
+
+
+def _moved(node: Node) -> Node:
+    """What an array was made of that has its entries in another shape."""
+    while node.op.name in ("reshape", "broadcast", "transpose", "identity", "cast", "index") and (
+        node.args[0].aval.size == node.aval.size
+    ):
+        node = node.args[0]
+    return node
 
 
 def _tree(book: Ledger) -> Iterator[Row]:

@@ -110,13 +110,13 @@ def nan_origins(top: Node, wrt: Sequence[Node], names: Mapping[Node, str], data:
     finite = bool(np.isfinite(value))
     opened = Opened(top, wrt, values=True, custom=not finite)
     called = {opened.of.get(node, node): name for node, name in names.items()}
-    told, layers = Telling(called, data), _layers(opened.top, wrt, called)
+    told = Telling(called, data)
     with np.errstate(all="ignore"):
         if not finite:
-            return WhyNan(_grouped(_births(opened.top, told), layers, rounds(opened.top)), value, {})
+            return WhyNan(_grouped(_births(opened.top, told), opened.top, wrt, called), value, {})
         origins, bad = _births_backward(opened.top, list(wrt), told)
     return WhyNan(
-        _grouped(origins, layers, rounds(opened.top)),
+        _grouped(origins, opened.top, wrt, called),
         value,
         {names.get(node, "?"): count for node, count in bad.items()},
     )
@@ -332,9 +332,12 @@ def rounds(top: Node) -> dict[Node, tuple[int, int]]:
 
 
 def _grouped(
-    found: list[tuple[Node, Origin]], layers: Mapping[Node, str], runs: Mapping[Node, tuple[int, int]]
+    found: list[tuple[Node, Origin]], top: Node, wrt: Sequence[Node], names: Mapping[Node, str]
 ) -> tuple[Origin, ...]:
     """Births at one sub-expression told once: the first of them, and how many there were."""
+    if not found:
+        return ()
+    layers, runs = _layers(top, wrt, names), rounds(top)
     first: dict[Any, Origin] = {}
     for node, origin in found:
         key = (origin.phase, _place(node), origin.rule)

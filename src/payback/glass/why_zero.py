@@ -27,6 +27,7 @@ from payback.ad.sweep import everything, reach, sweep
 from payback.errors import DifferentiationError, InputError
 from payback.glass.bound import with_elements
 from payback.glass.explain import Wrt, chosen_nodes, run
+from payback.glass.flat import why_flat
 from payback.glass.inside import Opened
 from payback.glass.lost import Lost, fact_of, lost
 from payback.glass.names import read_last
@@ -41,13 +42,6 @@ from payback.transforms.argnums import ArgNums
 KINDS = ("no path", "masked", "zero partial", "underflow", "cancellation", "not told apart")
 _RULES = {"masked": ("edges", "choices"), "zero partial": ("choices", "nonzero")}  # goes on under, stops under
 MOST_LAYERS = 20  # that run one sub-expression and are told apart
-_FLAT = {"relu": "dead: its input is not above 0", "clip": "outside of the limits", "contract": "the other factor is 0",
-         "mul": "the other factor is 0", "maximum": "dead: it is below the limit", "minimum": "it is above the limit",
-         "fmax": "dead: it is below the limit", "fmin": "it is above the limit", "prod": "another factor is 0",
-         "cumprod": "another factor is 0", "div": "the numerator is 0, or the denominator infinite",
-         "exp": "saturated: its result is nearer to 0 than any number",
-         "power": "its partial b·a**(b−1) is nearer to 0 than any number",
-         "logsumexp": "saturated: it is too small beside the largest"}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,8 +259,10 @@ class _Causes:
                 continue
             node = group.stops[0].payer
             size = sum(arg.aval.size for stop in group.stops for arg in stop.masks)
-            flat = _FLAT.get(node.op.name) or f"flat: {node.op.facts.get('flat', 'its partial is 0')}"
-            fact = "it is not taken" if kind == "masked" else flat
+            fact = "it is not taken"
+            if kind != "masked":
+                arg, stopped = next(iter(group.stops[0].masks.items()))
+                fact = why_flat(node, arg, stopped, self.names)
             enough = not (below & np.not_equal(group.beside(self.kinds).get(leaf, 0), 0)).any()
             cause = Cause(kind, int(below.sum()), text_of(node, self.names), node.op.name, position(node.where),
                           sum(stop.count for stop in group.stops), size, fact, group.after)  # fmt: skip
