@@ -53,3 +53,9 @@ def test_bit_for_bit_what_the_sweep_finds(seed, monkeypatch):
         a, b = np.asarray(again.dense(owed)), np.asarray(expected[node])
         assert (a.shape, a.dtype, a.tobytes()) == (b.shape, b.dtype, b.tobytes()), node.op.name
     assert any(node.op is VARIABLE for node in found)
+
+
+def test_a_node_pays_all_of_its_many_arguments():
+    given = [np.full(2, float(k)) for k in range(12)]
+    found = pb.grad(lambda parts: np.sum(np.concatenate(parts) ** 2))(given)
+    np.testing.assert_array_equal(found, [2.0 * part for part in given])
