@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from payback.ir.aval import Aval, aval_of
-from payback.ir.node import Node, ancestors
+from payback.ir.node import NO_PARAMS, Node, ancestors
 from payback.ops.reduce import spread
 from payback.ops.row import CONST, INPUT, Row
 
@@ -52,6 +52,14 @@ def shade(node: Node) -> None:
         shadow.value = value
     else:
         shadow.value = np.ndarray(value.shape, value.dtype, nothing, 0, (0,) * value.ndim)
+
+
+def constant(value: Any, where: Any, aval: Any = None) -> Node:
+    """A constant node, in the shadow too if it is large."""
+    node = Node(CONST, (), NO_PARAMS, value, where, aval)
+    if type(value) is np.ndarray and value.nbytes >= LARGE:
+        shade(node)
+    return node
 
 
 def shadowed(row: Row, args: tuple[Node, ...], params: dict[str, Any], value: Any) -> tuple[Node, ...]:
