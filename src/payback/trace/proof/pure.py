@@ -102,7 +102,7 @@ KEYWORDS = {"axis", "keepdims", "axis1", "axis2", "offset", "k", "n", "ord", "dd
 METHODS = {
     "sum": 1, "mean": 1, "max": 1, "min": 1, "prod": 1, "std": 1, "var": 1, "any": 1, "all": 1, "argmax": 1,
     "argmin": 1, "cumsum": 1, "cumprod": 1, "reshape": 8, "transpose": 8, "ravel": 0, "flatten": 0, "copy": 0,
-    "squeeze": 1, "swapaxes": 2, "trace": 3, "diagonal": 3, "dot": 1,
+    "squeeze": 1, "swapaxes": 2, "trace": 3, "diagonal": 3, "dot": 1, "argsort": 1, "clip": 2, "repeat": 2,
 }  # fmt: skip
 
 
