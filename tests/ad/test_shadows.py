@@ -82,6 +82,16 @@ def test_no_bit_depends_on_what_is_kept(name, dtype, monkeypatch):
         np.testing.assert_array_equal(gradient, found[0][1])
 
 
+def test_nothing_is_let_go_where_forward_mode_follows(monkeypatch):
+    large_from(monkeypatch, 0)
+    asked = []
+    monkeypatch.setattr(operators, "shade", lambda node: asked.append(shadows.sparing.get()))
+    for _ in range(3):  # proved plain from the second one on
+        pb.hvp(PROGRAMS["chain"], x, x)
+    assert asked
+    assert not any(asked)
+
+
 def test_a_chain_keeps_what_its_rules_read():
     def f(x):
         for _ in range(20):

@@ -264,7 +264,7 @@ def value_and_grad(f: Function, argnums: ArgNums = 0, *, has_aux: bool = False) 
     @functools.wraps(f)
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
         given = Opened(f, args, kwargs, argnums, not has_aux)
-        out = call(f, given.args, given.kwargs, given.is_plain, given.is_plain or not tracing())
+        out = call(f, given.args, given.kwargs, given.is_plain, not tracing())
         given.close()
         aux = None
         if has_aux:
