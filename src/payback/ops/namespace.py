@@ -235,7 +235,7 @@ def _lines(
     return [(_stepped(at[:, j]), (_WHOLE, j)) for j in reversed(range(at.shape[1]))]
 
 
-_WHOLE, _FEW_PAID = slice(None), 1000
+_WHOLE, _BACKWARDS, _FEW_PAID = slice(None), slice(None, None, -1), 1000
 
 
 def _stepped(places: np.ndarray[Any, Any]) -> Any:
@@ -367,8 +367,9 @@ class Values:
     @staticmethod
     def cumsum(x: Any, axis: int, backwards: bool) -> Any:
         if not backwards:
-            return np.cumsum(x, axis=axis)
-        return np.flip(np.cumsum(np.flip(x, axis), axis=axis), axis)
+            return x.cumsum(axis)
+        turned = (*[_WHOLE] * axis, _BACKWARDS)
+        return x[turned].cumsum(axis)[turned]
 
     @staticmethod
     def broadcast(x: Any, shape: tuple[int, ...]) -> Any:

@@ -26,7 +26,7 @@ _NOTHING = {dtype: np.full(1, np.nan, dtype).tobytes() for dtype in map(np.dtype
 _RESULT = -1  # among the arguments that rules read
 _SIMPLE = {int, float, bool, str, tuple, type(None)}  # parameters that may be remembered
 _reads: dict[Any, frozenset[int]] = {}
-_MOST_READS = 4000
+_MOST_READS, _MOST_SLOTS = 4000, 32  # of longer lists, as `stack` has them, all is kept
 _new = object.__new__
 
 
@@ -102,7 +102,7 @@ def reads(row: Row, args: tuple[Node, ...], params: dict[str, Any], value: Any) 
         key = row, slots
     elif kind == "constant":
         return frozenset()
-    elif type(value) is tuple or not _SIMPLE.issuperset(map(type, params.values())):
+    elif type(value) is tuple or len(slots) > _MOST_SLOTS or not _SIMPLE.issuperset(map(type, params.values())):
         return _ALL
     else:
         key = row, slots, tuple([(arg.shape, arg.aval.dtype) for arg in args]), tuple(params.items())
