@@ -54,6 +54,12 @@ def shade(node: Node) -> None:
         shadow.value = np.ndarray(value.shape, value.dtype, nothing, 0, (0,) * value.ndim)
 
 
+def is_let_go(node: Node) -> bool:
+    """Whether a node is a shadow that has no numbers."""
+    value = node.value
+    return type(value) is np.ndarray and value.base is not None and value.base is _NOTHING.get(value.dtype)
+
+
 def constant(value: Any, where: Any, aval: Any = None) -> Node:
     """A constant node, in the shadow too if it is large."""
     node = Node(CONST, (), NO_PARAMS, value, where, aval)
