@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import payback as pb
+from payback.errors import DifferentiationError
 from payback.ir.aval import Aval
 from payback.ir.node import Node
 from payback.ops import shadows
@@ -82,6 +83,33 @@ def test_no_bit_depends_on_what_is_kept(name, dtype, monkeypatch):
         np.testing.assert_array_equal(gradient, found[0][1])
 
 
+def test_a_pull_of_results_that_were_made_from_each_other(monkeypatch):
+    def f(x):
+        y = np.exp(x) * 2.0
+        z = np.sin(y) * y
+        return y, z, np.sum(z)
+
+    found = []
+    for size in (1 << 40, 0):
+        large_from(monkeypatch, size)
+        results, pull = pb.vjp(f, x)
+        for _ in range(2):
+            found.append((*results, *pull((x, x + 1.0, 2.0))))
+    for other in found[1:]:
+        for a, b in zip(found[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_nothing_is_let_go_where_forward_mode_follows(monkeypatch):
+    large_from(monkeypatch, 0)
+    asked = []
+    monkeypatch.setattr(operators, "shade", lambda node: asked.append(shadows.sparing.get()))
+    for _ in range(3):  # proved plain from the second one on
+        pb.hvp(PROGRAMS["chain"], x, x)
+    assert asked
+    assert not any(asked)
+
+
 def test_a_chain_keeps_what_its_rules_read():
     def f(x):
         for _ in range(20):
@@ -115,3 +143,15 @@ def test_what_rules_read_is_found_by_running_them():
     assert read("concatenate", (3,), (3,), axis=0) == set()
     assert read("contract", (3, 3), (3, 3), spec=("ij", "jk", "ik")) == {0, 1}
     assert read("cholesky", (3, 3), upper=False) == {-1}
+
+
+def test_what_has_been_let_go_is_not_explained(monkeypatch):
+    w = pb.variable(x, name="w")
+    with_variable = pb.value_and_grad(lambda x: np.sum(np.sin(x * w) * 2.0 + w))
+    pb.explain(with_variable(x)[0])  # it is small
+    large_from(monkeypatch, 0)
+    value, _ = with_variable(x)
+    with pytest.raises(DifferentiationError, match="let go"):
+        pb.explain(value)
+    value.backward()
+    np.testing.assert_allclose(w.grad, 2.0 * np.cos(x * x) * x + 1.0)

@@ -8,6 +8,7 @@ import pytest
 import payback as pb
 from ops import checks
 from ops.samples import FLOATS, LINEAR, REDUCTIONS, traced
+from payback.ops import namespace
 
 DTYPES = [pytest.param(dtype, id=np.dtype(dtype).name) for dtype in FLOATS]
 
@@ -103,3 +104,33 @@ def test_numbers_of_entries_beyond_float16():
     assert pb.grad(lambda z: z.mean())(x)[0] == np.float16(1 / 70_000)
     assert pb.grad(lambda z: z.max())(x)[0] == np.float16(1 / 70_000)
     assert REDUCTIONS["logsumexp"].call(traced(x)).node.value == np.float16(np.log(70_000))
+
+
+WINDOWS = np.arange(12)[:, None] + np.arange(3)
+PLACES = {  # whether they are paid by lines
+    "windows": (WINDOWS, True),
+    "windows in steps": (2 * np.arange(5)[:, None] + np.arange(3), True),
+    "wide windows": (WINDOWS.T.copy(), True),
+    "uneven windows": (np.array([[3, 5], [5, 9], [9, 10]]), True),
+    "ascending": (np.array([1, 4, 9, 13]), True),
+    "one twice": (np.array([1, 4, 4, 13]), False),
+    "descending": (WINDOWS[::-1], False),
+    "equal columns": (np.array([[1, 1], [2, 2]]), False),
+    "from the end": (np.array([[-2, -1], [-1, 0]]), False),
+}
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("name", PLACES)
+def test_payments_by_lines_are_added_in_the_order_of_numpy(name, axis, monkeypatch):
+    monkeypatch.setattr(namespace, "_FEW_PAID", 0)
+    at, by_lines = PLACES[name]
+    rng = np.random.default_rng(0)
+    template = (*[slice(None)] * axis, namespace.Place(0))
+    buffer = rng.normal(size=(14, 14, 3)).astype(np.float32)
+    payment = rng.normal(size=buffer[namespace.full_index(template, (at,))].shape).astype(np.float32)
+    expected = buffer.copy()
+    np.add.at(expected, namespace.full_index(template, (at,)), payment)
+    assert (namespace._lines(buffer, template, (at,), payment) is not None) is by_lines
+    namespace.scatter_into(buffer, template, (at,), payment)
+    np.testing.assert_array_equal(buffer, expected)

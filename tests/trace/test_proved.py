@@ -55,6 +55,23 @@ def dictionary(p):
 
 
 SQUARE = np.array([[2.0, 0.3, 0.1], [0.1, 1.5, -0.2], [0.4, 0.0, 1.0]])
+I = np.array([2, 0, 1])  # noqa: E741
+
+
+def moved(w):
+    first, rest = np.split(np.append(np.tile(w, 2), np.repeat(Y, 2)), [4])
+    rows, columns = np.meshgrid(w, Y)
+    return np.sum(np.take(rest, I).clip(-9.0, 9.0) * np.take_along_axis(X, X.argsort(), 0)) + np.sum(first) * np.sum(
+        rows * np.flipud(columns)
+    )
+
+
+def measured(w):
+    grid = np.fliplr(np.rot90(np.atleast_2d(w) * SQUARE)) + np.linalg.pinv(SQUARE)
+    line = np.interp(w, np.sort(X), Y) + np.cross(w, Y) + np.convolve(w, X)[1:4]
+    return np.nansum(grid) + np.nanmean(line) + np.quantile(w, 0.3) + np.percentile(w, 60.0) + np.trapezoid(w, X)
+
+
 PLAIN = [
     (lambda w: np.sum(w * X), X),
     (lambda w: np.sum(X[::2] * w[1:]) * np.pi, X),
@@ -62,6 +79,8 @@ PLAIN = [
     (lambda w, np=np: np.dot(w, X) ** 2, X),
     (steps, X),
     (statistics, X),
+    (moved, X),
+    (measured, X),
     (dictionary, {"W": SQUARE, "b": X}),
     (lambda x: x**3 - 2 * x, 1.7),
 ]
@@ -336,6 +355,16 @@ def test_what_might_write_or_needs_the_shim_is_not_proved(name):
     assert not is_proved(NOT_PLAIN[name], X)
 
 
+def test_a_wrapper_of_many_functions_is_proved_for_those_that_are_plain():
+    def around(inner):
+        return lambda w: inner(w)
+
+    for _ in range(40):
+        assert not is_proved(around(NOT_PLAIN["augments"]), X)
+    plain = around(helper)
+    assert [proved(plain, (X,), {}, (0,)) for _ in range(20)][-1]
+
+
 def test_arguments_of_which_some_parts_are_not_traced_are_not_proved():
     f = lambda p: np.sum(p[0] * p[1])  # noqa: E731
     assert is_proved(f, [X, Y])
@@ -421,6 +450,38 @@ def test_derivatives_of_derivatives_read_what_was_there():
     found = pb.grad(outer)(X)
     data[:] = 1.0
     np.testing.assert_allclose(found, 6 * X)
+
+
+def test_second_derivatives_of_what_is_proved_have_the_same_bits_and_memory_of_their_own():
+    of = [
+        lambda w: pb.hvp(steps, w, Y), pb.hessian(steps), pb.jacobian(lambda w: w * Y + np.sum(w)),
+        pb.jacobian(pb.grad(lambda w: np.sum(w * w * Y))), pb.jacobian(lambda w: np.tile(w, 2)),
+        pb.jacobian(lambda w: w),
+    ]  # fmt: skip
+    for derivative in of:
+        found = [derivative(X) for _ in range(3)][-1]
+        kept = gradient.proved
+        gradient.proved = lambda *_: False
+        try:
+            assert alike(found, derivative(X))
+        finally:
+            gradient.proved = kept
+        assert found.flags.writeable
+        assert not any(np.shares_memory(found, array) for array in (X, Y))
+
+
+def test_the_wrapper_of_a_gradient_is_not_taken_for_it():
+    data = np.ones(3)
+    inner = pb.grad(lambda w: np.sum(w**3 * data))
+
+    @functools.wraps(inner)  # takes over what the gradient says of itself
+    def outer(w):
+        data[:] = 5.0
+        return inner(w)
+
+    for _ in range(3):
+        data[:] = 1.0
+        np.testing.assert_allclose(pb.jacobian(outer)(X), np.diag(30 * X))
 
 
 def test_aux_is_the_callers_own():

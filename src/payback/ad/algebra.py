@@ -282,13 +282,21 @@ class Gradient:
             payments.append(self.gathered(node, scattered))
         if len(payments) == 1:
             return payments[0]
-        total = self.add([self.dense(paid) for paid in payments])
-        if all(type(paid) is Masked for paid in payments):
-            masks = [paid.mask for paid in payments]
-            if all(mask is masks[0] for mask in masks):
-                return Masked(masks[0], total)
-            return self.unless_whole(self.m.any(masks), total)
-        return total
+        masks = [paid.mask if type(paid) is Masked else None for paid in payments]
+        payments.reverse()
+        total, mine = self.dense(payments.pop()), False
+        while payments:  # each is let go as soon as it has been added
+            then = self.dense(payments.pop())
+            if type(total) is not np.ndarray:
+                total = total + then
+            elif mine or (may_take(total) and is_like(then, total) and count(total) == ALONE):
+                total += then
+            else:
+                total = total + then
+            mine, then = not self.on_graph, None
+        if all(mask is masks[0] for mask in masks):
+            return total if masks[0] is None else Masked(masks[0], total)
+        return total if any(mask is None for mask in masks) else self.unless_whole(self.m.any(masks), total)
 
     def add(self, payments: list[Any]) -> Any:
         total = payments[0]

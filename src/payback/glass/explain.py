@@ -15,6 +15,7 @@ from payback.glass.ledger import Ledger
 from payback.glass.names import name_nodes, parameter_names
 from payback.ir.node import Node, ancestors
 from payback.ops.row import VARIABLE
+from payback.ops.shadows import is_let_go
 from payback.trace.array import Traced
 from payback.trace.refusals.free import rounding
 from payback.trace.refusals.leaks import check, close
@@ -94,6 +95,10 @@ def run(f: Any, args: Sequence[Any], kwargs: dict[str, Any], argnums: ArgNums | 
         found = sorted((n for n in reach([f.node]).ends if n.op is VARIABLE), key=lambda node: node.id)
         if not found:
             raise DifferentiationError("there is nothing to differentiate by", why="no pb.variable leads to the value")
+        if any(map(is_let_go, ancestors([f.node]))):
+            raise DifferentiationError("large numbers that this value was computed from have been let go",
+                                       why="a function that was differentiated keeps what its rules read",
+                                       fix="explain the function, with its arguments")  # fmt: skip
         names = {node: node.params.get("name") or f"x{k}" for k, node in enumerate(found, 1)}
         return Seen(f.node, found, names, {}, None, {})
     if not callable(f):

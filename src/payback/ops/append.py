@@ -22,7 +22,7 @@ from payback.ir.where import caller, position
 from payback.ops.dtypes import common_dtype, kind_of
 from payback.ops.namespace import Values
 from payback.ops.row import CONST, TABLE, Row
-from payback.ops.shadows import appended
+from payback.ops.shadows import appended, constant
 
 _WRITEABLE = 0x400  # NPY_ARRAY_WRITEABLE: asked by name, results of np.broadcast_arrays warn
 _EXACT = 2**53  # up to here whole numbers are floats
@@ -162,7 +162,7 @@ def floated(value: int, name: str) -> float:
 
 def const(value: Any, where: Any = None) -> Node:
     """A node that has no derivative: a literal, or data from outside."""
-    return Node(CONST, (), NO_PARAMS, snapshot(value), where)
+    return constant(snapshot(value), where)
 
 
 def append(row: Row, args: tuple[Node, ...], params: dict[str, Any], where: Any) -> Node:
@@ -180,7 +180,7 @@ def append(row: Row, args: tuple[Node, ...], params: dict[str, Any], where: Any)
         for arg in args:
             if arg.op is not CONST:
                 return appended(row, args, params, value, where)
-        return Node(CONST, (), NO_PARAMS, value, where)
+        return constant(value, where)
     assert row.shape is not None
     count(where)
     avals = [arg.aval for arg in args]
@@ -202,7 +202,7 @@ def _settle(operand: Any, dtype: np.dtype[Any] | None, where: Any) -> Node:
                 operand = float(operand)
             return Node(CONST, (), NO_PARAMS, operand, where, Aval((), dtype))
         value = snapshot(operand)
-        return Node(CONST, (), NO_PARAMS, value if value.dtype == dtype else freeze(value.astype(dtype)), where)
+        return constant(value if value.dtype == dtype else freeze(value.astype(dtype)), where)
     if dtype is None:
         return operand
     aval = operand.aval
@@ -296,7 +296,7 @@ def settled(operands: Sequence[Any], where: Any, literals: bool, bare: bool = Fa
         elif kind is float or kind is int:
             operand = Node(CONST, (), NO_PARAMS, operand, where, Aval((), dtype))
         else:
-            operand = Node(CONST, (), NO_PARAMS, snapshot(operand), where)
+            operand = constant(snapshot(operand), where)
         nodes.append(operand)
     return tuple(nodes)
 

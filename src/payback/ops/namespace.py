@@ -200,10 +200,49 @@ def scatter_into(
 ) -> None:
     """Add a payment to the places that the index reads; a place read twice is paid twice."""
     index = full_index(template, arrays)
-    if arrays:
-        np.add.at(buffer, index, payment)
-    else:
+    if not arrays:
         buffer[index] += payment
+    elif (lines := _lines(buffer, template, arrays, payment)) is not None:
+        before = template[: template.index(Place(0))]
+        for places, paid in lines:
+            buffer[(*before, places)] += payment[(*before, *paid)]
+    else:
+        np.add.at(buffer, index, payment)
+
+
+def _lines(
+    buffer: np.ndarray[Any, Any], template: tuple[Any, ...], arrays: tuple[Any, ...], payment: Any
+) -> list[tuple[Any, Any]] | None:
+    """Places without repetition, and what of a payment goes there, one after the other, so that every place is paid in
+    the order of `np.add.at`; None where that is not seen.
+
+    So are windows: rows of places, each row and each column of which ascends.  By rows downwards, or by columns from
+    the last one on, a place is paid by earlier rows first.
+    """
+    if len(arrays) > 1 or type(payment) is not np.ndarray or payment.size < _FEW_PAID:
+        return None
+    (at,) = arrays
+    if type(at) is not np.ndarray or not 1 <= at.ndim <= 2 or payment.ndim != buffer.ndim - 1 + at.ndim:
+        return None
+    if any(type(part) is not Place and part != _WHOLE for part in template) or at.ndim == buffer.ndim == 1:
+        return None
+    if not at.size or at.min() < 0 or any((np.diff(at, axis=axis) <= 0).any() for axis in range(at.ndim)):
+        return None
+    if at.ndim == 1:
+        return [(_stepped(at), (_WHOLE,))]
+    if at.shape[0] < at.shape[1]:
+        return [(_stepped(row), (i,)) for i, row in enumerate(at)]
+    return [(_stepped(at[:, j]), (_WHOLE, j)) for j in reversed(range(at.shape[1]))]
+
+
+_WHOLE, _BACKWARDS, _FEW_PAID = slice(None), slice(None, None, -1), 1000
+
+
+def _stepped(places: np.ndarray[Any, Any]) -> Any:
+    """Ascending places as a slice, if they are evenly spaced."""
+    step = int(places[1] - places[0]) if len(places) > 1 else 1
+    even = int(places[-1] - places[0]) == step * (len(places) - 1) and bool((np.diff(places) == step).all())
+    return slice(int(places[0]), int(places[-1]) + 1, step) if even else places
 
 
 def _scatter(
@@ -328,8 +367,9 @@ class Values:
     @staticmethod
     def cumsum(x: Any, axis: int, backwards: bool) -> Any:
         if not backwards:
-            return np.cumsum(x, axis=axis)
-        return np.flip(np.cumsum(np.flip(x, axis), axis=axis), axis)
+            return x.cumsum(axis)
+        turned = (*[_WHOLE] * axis, _BACKWARDS)
+        return x[turned].cumsum(axis)[turned]
 
     @staticmethod
     def broadcast(x: Any, shape: tuple[int, ...]) -> Any:

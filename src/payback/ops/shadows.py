@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from payback.ir.aval import Aval, aval_of
-from payback.ir.node import Node, ancestors
+from payback.ir.node import NO_PARAMS, Node, ancestors
 from payback.ops.reduce import spread
 from payback.ops.row import CONST, INPUT, Row
 
@@ -26,7 +26,7 @@ _NOTHING = {dtype: np.full(1, np.nan, dtype).tobytes() for dtype in map(np.dtype
 _RESULT = -1  # among the arguments that rules read
 _SIMPLE = {int, float, bool, str, tuple, type(None)}  # parameters that may be remembered
 _reads: dict[Any, frozenset[int]] = {}
-_MOST_READS = 4000
+_MOST_READS, _MOST_SLOTS = 4000, 32  # of longer lists, as `stack` has them, all is kept
 _new = object.__new__
 
 
@@ -52,6 +52,20 @@ def shade(node: Node) -> None:
         shadow.value = value
     else:
         shadow.value = np.ndarray(value.shape, value.dtype, nothing, 0, (0,) * value.ndim)
+
+
+def is_let_go(node: Node) -> bool:
+    """Whether a node is a shadow that has no numbers."""
+    value = node.value
+    return type(value) is np.ndarray and value.base is not None and value.base is _NOTHING.get(value.dtype)
+
+
+def constant(value: Any, where: Any, aval: Any = None) -> Node:
+    """A constant node, in the shadow too if it is large."""
+    node = Node(CONST, (), NO_PARAMS, value, where, aval)
+    if type(value) is np.ndarray and value.nbytes >= LARGE:
+        shade(node)
+    return node
 
 
 def shadowed(row: Row, args: tuple[Node, ...], params: dict[str, Any], value: Any) -> tuple[Node, ...]:
@@ -94,7 +108,7 @@ def reads(row: Row, args: tuple[Node, ...], params: dict[str, Any], value: Any) 
         key = row, slots
     elif kind == "constant":
         return frozenset()
-    elif type(value) is tuple or not _SIMPLE.issuperset(map(type, params.values())):
+    elif type(value) is tuple or len(slots) > _MOST_SLOTS or not _SIMPLE.issuperset(map(type, params.values())):
         return _ALL
     else:
         key = row, slots, tuple([(arg.shape, arg.aval.dtype) for arg in args]), tuple(params.items())

@@ -24,6 +24,7 @@ from payback.ops.append import append, apply, check_broadcast, freeze, snapshot
 from payback.ops.contraction import Spec, plan
 from payback.ops.namespace import Values
 from payback.ops.row import CONST, TABLE, Row
+from payback.ops.shadows import constant
 from payback.trace.array import NODE_TYPES, Traced, Variable, as_traced
 from payback.trace.assignment.outside import calling, into_plain_array
 from payback.trace.assignment.owned import adopt
@@ -270,10 +271,10 @@ def _pair_at_once(row: Row, a: Any, b: Any, spec: Spec | None = None) -> Traced 
     place = where_of_caller(3)
     if first is None:
         a = snapshot(a)
-        first = Node(CONST, (), NO_PARAMS, a, place, Aval((), dtype) if type(a) is float else None)
+        first = constant(a, place, Aval((), dtype) if type(a) is float else None)
     elif second is None:
         b = snapshot(b)
-        second = Node(CONST, (), NO_PARAMS, b, place, Aval((), dtype) if type(b) is float else None)
+        second = constant(b, place, Aval((), dtype) if type(b) is float else None)
     args = (first, second)
     try:
         value = row.value(Values, a, b) if product is None else product(a, b)  # type: ignore[misc]

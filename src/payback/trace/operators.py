@@ -19,7 +19,7 @@ from payback.ir.where import is_inner
 from payback.ops.append import apply, snapshot
 from payback.ops.namespace import Values
 from payback.ops.row import CONST, INPUT, TABLE, VARIABLE, Row
-from payback.ops.shadows import LARGE, shade, shadowed
+from payback.ops.shadows import LARGE, constant, shade, shadowed
 from payback.trace.refusals.handled import FAILING, unsure
 
 FUNCTIONS: dict[Any, Callable[..., Any]] = {}  # filled by numpy_map
@@ -211,7 +211,7 @@ def operator_of(name: str) -> tuple[Callable[[Any, Any], Any], ...]:
         except (ValueError, OverflowError):  # shapes that do not broadcast, a huge integer: the long way says so
             return None
         if other is None:
-            other = Node(CONST, (), NO_PARAMS, y, where)
+            other = constant(y, where)
         return made(row, (other, node) if swapped else (node, other), NO_PARAMS, value, where)
 
     def forward(self: Any, other: Any) -> Any:

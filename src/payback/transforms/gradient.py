@@ -264,7 +264,7 @@ def value_and_grad(f: Function, argnums: ArgNums = 0, *, has_aux: bool = False) 
     @functools.wraps(f)
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
         given = Opened(f, args, kwargs, argnums, not has_aux)
-        out = call(f, given.args, given.kwargs, given.is_plain, given.is_plain or not tracing())
+        out = call(f, given.args, given.kwargs, given.is_plain, not tracing())
         given.close()
         aux = None
         if has_aux:
@@ -347,14 +347,15 @@ def vjp(f: Function, *args: Any, has_aux: bool = False) -> Any:
     (array([1., 0.]),)
     """
     opened = Opened(f, args, {}, tuple(range(len(args))))
-    out = call(f, opened.args, {})
+    out = call(f, opened.args, {}, spare=not tracing())
     opened.check_written()
     aux = None
     if has_aux:
         out, aux = with_aux(out, f)
     tops = [scalar_result(leaf, f) for leaf in leaves(out)]
     wrt = [node for node in opened.wrt if node is not None]
-    outside = any(reached_from(top.node, wrt)[1] for top in tops)
+    nodes = [top.node.shadow or top.node for top in tops]  # one may be an argument of another
+    outside = any(reached_from(node, wrt)[1] for node in nodes)
 
     def pull(bar: Any) -> Any:
         bars = leaves_like(out, bar)
@@ -362,7 +363,7 @@ def vjp(f: Function, *args: Any, has_aux: bool = False) -> Any:
             raise DifferentiationError(f"pull was given {len(leaves(bar))} adjoints",
                                        why=f"the result has {len(tops)} parts, and each needs its own")  # fmt: skip
         seeds = [seed_for(top.node, now(b)) for top, b in zip(tops, bars, strict=True)]
-        found, plainly = pull_back([top.node for top in tops], seeds, wrt)
+        found, plainly = pull_back(nodes, seeds, wrt)
         return opened.gradients(found if plainly or outside else of_seeds(found, wrt))
 
     result = unflatten(out, iter(tops if outside else [plain(top) for top in tops]))

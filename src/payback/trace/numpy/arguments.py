@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -149,4 +150,5 @@ def along(values: Any, axis: int, ndim: int) -> Any:
 
 def count_of(x: Any, axes: tuple[int, ...]) -> int:
     """How many entries each group over the axes has."""
-    return int(np.prod([x.shape[a] for a in axes], dtype=int))
+    shape = x.shape
+    return prod([shape[a] for a in axes])

@@ -75,8 +75,9 @@ def rot90(m: Any, k: int = 1, axes: Any = (0, 1)) -> Any:
 
 @implements(np.roll)
 def roll(a: Any, shift: Any, axis: Any = None) -> Any:
-    if axis is None:
+    if axis is None and a.ndim != 1:
         return reshape(roll(reshape(a, (-1,)), shift, 0), a.shape) if a.size else a
+    axis = 0 if axis is None else axis
     return _rolled(a, shift, axis)
 
 

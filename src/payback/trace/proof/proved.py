@@ -24,6 +24,7 @@ _NUMBERS = {int, float, bool, np.float64, np.float32, np.int64, np.int32, np.boo
 _DTYPES = frozenset("?bBhHiIlLqQfd")
 _VARYING = {float, int, np.float64, np.float32}
 _MOST_PROOFS, _MOST_TRIES = 4000, 16
+_AGAIN = 16  # one call in so many is looked at of a code that was not proved so often: it may be a wrapper of many
 _TOO_DEEP = 6
 _MOST_PARTS = 64  # of a list around a function: each is looked at in every call
 _monitoring = getattr(sys, "monitoring", None)  # Python 3.12
@@ -34,7 +35,11 @@ _tries: dict[int, int] = {}  # id of a code -> how often it was not proved; see 
 
 def proved(f: Any, args: Sequence[Any], kwargs: dict[str, Any], wrt: Sequence[int | str]) -> bool:
     """Whether `f(*args, **kwargs)` is surely plain, where the arguments in `wrt` are to be traced."""
-    if type(f) is not FunctionType or (tries := _tries.get(id(f.__code__), 0)) > _MOST_TRIES or _watched():
+    if type(f) is not FunctionType or _watched():
+        return False
+    tries = _tries.get(id(f.__code__), 0)
+    if tries > _MOST_TRIES and tries % _AGAIN:
+        _tries[id(f.__code__)] = tries + 1
         return False
     try:
         names: tuple[Any, ...] = ()
@@ -54,6 +59,8 @@ def proved(f: Any, args: Sequence[Any], kwargs: dict[str, Any], wrt: Sequence[in
     if used is None:
         _tries[id(f.__code__)] = tries + 1
         return False
+    if tries > 1:
+        _tries[id(f.__code__)] = 1
     for space, name, thing in used:  # noqa: SIM110 (a loop takes half the time)
         if space.get(name) is not thing:
             return False

@@ -54,10 +54,16 @@ def _table() -> dict[int, tuple[Any, Pure]]:
     put(np, "keeps", 1, 2, "sum mean")
     put(np, "any", 1, 2, "prod max min amax amin std var median ptp any all cumsum cumprod argmax argmin sort argsort "
         "count_nonzero squeeze expand_dims broadcast_to tril triu diag diff reshape transpose ravel flip")  # fmt: skip
-    put(np, "any", 1, 3, "moveaxis swapaxes roll")
+    put(np, "any", 1, 1, "fliplr flipud atleast_1d atleast_2d")
+    put(np, "any", 1, 2, "tile nansum nanmean")
+    put(np, "any", 1, 3, "moveaxis swapaxes roll repeat rot90 quantile percentile")
+    put(np, "any", 2, 3, "take take_along_axis append convolve")
+    put(np, "any", 3, 3, "interp")
+    put(np, "several", 1, 3, "split array_split")
+    put(np, "several", 8, 8, "meshgrid")
     put(np, "any", 1, 4, "trace diagonal")
-    put(np, "any", 2, 2, "dot vdot inner outer kron")
-    put(np, "any", 2, 3, "tensordot")
+    put(np, "any", 2, 2, "dot vdot inner outer kron cross")
+    put(np, "any", 2, 3, "tensordot trapezoid")
     put(np, "any", 3, 3, "where clip")
     put(np, "formula", 8, 9, "einsum")
     put(np, "size", 1, 1, "shape size ndim")
@@ -66,7 +72,7 @@ def _table() -> dict[int, tuple[Any, Pure]]:
     put(np, "make", 0, 3, "zeros ones eye arange linspace full tri identity tril_indices triu_indices")
     put(np, "make", 0, 1, "array asarray zeros_like ones_like")
     put(np.linalg, "any", 1, 3, "norm")
-    put(np.linalg, "any", 1, 1, "inv det cholesky eigvalsh")
+    put(np.linalg, "any", 1, 1, "inv det cholesky eigvalsh pinv")
     put(np.linalg, "several", 1, 1, "slogdet eigh svd qr")
     put(np.linalg, "any", 2, 2, "solve")
     put(np.linalg, "any", 1, 2, "matrix_power")
@@ -96,7 +102,7 @@ KEYWORDS = {"axis", "keepdims", "axis1", "axis2", "offset", "k", "n", "ord", "dd
 METHODS = {
     "sum": 1, "mean": 1, "max": 1, "min": 1, "prod": 1, "std": 1, "var": 1, "any": 1, "all": 1, "argmax": 1,
     "argmin": 1, "cumsum": 1, "cumprod": 1, "reshape": 8, "transpose": 8, "ravel": 0, "flatten": 0, "copy": 0,
-    "squeeze": 1, "swapaxes": 2, "trace": 3, "diagonal": 3, "dot": 1,
+    "squeeze": 1, "swapaxes": 2, "trace": 3, "diagonal": 3, "dot": 1, "argsort": 1, "clip": 2, "repeat": 2,
 }  # fmt: skip
 
 
