@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import mpmath as mp
 import numpy as np
 import pytest
@@ -225,6 +227,18 @@ def test_power_of_a_literal():
     with np.errstate(all="ignore"):
         assert np.isnan(pb.vjp(lambda x: (-8) ** x, 0.5)[0])
         assert pb.vjp(lambda x: 0**x, -1.0)[0] == INF
+
+
+@pytest.mark.parametrize("f", [np.remainder, np.fmod])
+def test_how_often_a_divisor_goes_into_what_is_nearly_a_multiple(f):
+    """a/b is 10 for 1.0 and 0.1, and 1.0 % 0.1 is nearly 0.1: of nine times."""
+    assert f(1.0, 0.1) > 0.09
+    assert pb.grad(f, 1)(1.0, 0.1) == pb.compile(pb.grad(f, 1))(1.0, 0.1) == -9.0
+    b = np.arange(1, 60) / 10
+    for a in (7 * b, np.nextafter(7 * b, 0), -np.nextafter(7 * b, np.inf)):
+        slopes = pb.grad(lambda b, a=a: np.sum(f(a, b)))(b)
+        exact = [Fraction(p) - Fraction(q) for p, q in zip(a, f(a, b), strict=True)]
+        np.testing.assert_array_equal(slopes, [-round(p / Fraction(q)) for p, q in zip(exact, b, strict=True)])
 
 
 def test_division_by_zero():

@@ -121,3 +121,13 @@ def test_what_numpy_refuses():
         for call in (f, lambda x, f=f: pb.jvp(f, (x,), (x,))):
             with pytest.raises(error):
                 call(np.ones(4))
+
+
+@pytest.mark.parametrize("n", [2, 4, 8, 12, 16, 32, 100])
+def test_coefficients_that_are_real_have_numpys_angle(n):
+    """π or 0: an imaginary part of −1e-16 would make −π of the one."""
+    compiled = pb.compile(lambda x: np.angle(np.fft.rfft(x)))
+    for x in np.random.default_rng(n).normal(size=(4, n)):
+        expected = np.angle(np.fft.rfft(x))[[0, -1]]
+        for found in (pb.vjp(lambda x: np.angle(np.fft.rfft(x)), x)[0], compiled(x)):
+            np.testing.assert_array_equal(found[[0, -1]], expected)

@@ -168,6 +168,25 @@ def test_the_function_itself():
     assert pb.grad(erf)(0.5) == pytest.approx(2 / math.sqrt(math.pi) * math.exp(-0.25), rel=1e-15)
 
 
+def test_weights_of_zero_in_logsumexp():
+    """Of a whole row of them too; the derivative by one of them is its exponential, which the value leaves out."""
+    x, weights = np.array([[0.5, -1.0], [2.0, 3.0]]), np.array([[2.0, 0.0], [0.0, 0.0]])
+
+    def total(x):
+        return np.sum(np.exp(logsumexp(x, axis=1, b=weights)))
+
+    truth = np.array([[2 * np.exp(0.5), 0.0], [0.0, 0.0]])
+    for derivative in (pb.grad(total), pb.compile(pb.grad(total))):
+        np.testing.assert_allclose(derivative(x), truth, rtol=1e-14)
+    far, alone = np.array([1000.0, 0.0]), np.array([0.0, 1.0])
+    for f in (lambda a, b: logsumexp(a, b=b), pb.compile(lambda a, b: logsumexp(a, b=b))):
+        value, pull = pb.vjp(f, far, alone)
+        assert value == logsumexp(far, b=alone) == 0.0
+        np.testing.assert_array_equal(pull(1.0)[0], alone)
+        assert pull(1.0)[1][0] > 1e308
+        np.testing.assert_allclose(pb.grad(f, 1)(far / 1000, alone), [np.e, 1.0], rtol=1e-15)
+
+
 def test_plain_arrays_inside_a_trace_are_scipys():
     seen = []
 

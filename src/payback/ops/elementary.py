@@ -86,7 +86,8 @@ pointwise("logaddexp", lambda m, a, b: m.logaddexp(a, b),
 pointwise("deg2rad", lambda m, x: m.deg2rad(x), [lambda m, x, y: math.pi / 180.0], "float", math="π/180")
 pointwise("rad2deg", lambda m, x: m.rad2deg(x), [lambda m, x, y: 180.0 / math.pi], "float", math="180/π")
 
-pointwise("mod", lambda m, a, b: m.mod(a, b), [lambda m, a, b, y: 1.0, lambda m, a, b, y: -m.floor(m.div(a, b))],
+# how often b went into a, as the result has it: a/b may be rounded up to a whole number, 1.0 % 0.1 is 0.1 short of one
+pointwise("mod", lambda m, a, b: m.mod(a, b), [lambda m, a, b, y: 1.0, lambda m, a, b, y: -m.rint(m.div(a - y, b))],
           math="1, −⌊a/b⌋", kink="a a multiple of b", domain="b ≠ 0")
 pointwise("floor_divide", lambda m, a, b: m.floor_divide(a, b), [None, None], math="0: constant in pieces")
 pointwise("floor", lambda m, x: m.floor(x), [None], math="0: constant in pieces")

@@ -22,7 +22,7 @@ def _ignoring_nan(m: Any, x: Any, other: Any, wins: Any) -> Any:
 #         name       value                              partials, one per argument
 pointwise("copysign", lambda m, a, b: m.copysign(a, b), [lambda m, a, b, y: m.sign(a) * m.copysign(1.0, b), None],
           "float", math="sign a·sign b, 0", kink="a = 0, taken as 0")
-pointwise("fmod", lambda m, a, b: m.fmod(a, b), [lambda m, a, b, y: 1.0, lambda m, a, b, y: -m.trunc(m.div(a, b))],
+pointwise("fmod", lambda m, a, b: m.fmod(a, b), [lambda m, a, b, y: 1.0, lambda m, a, b, y: -m.rint(m.div(a - y, b))],
           math="1, −trunc(a/b)", kink="a a multiple of b", domain="b ≠ 0")
 pointwise("fraction", lambda m, x: m.fraction(x), [lambda m, x, y: 1.0], math="1", kink="x a whole number, taken as 1")
 pointwise("heaviside", lambda m, a, b: m.heaviside(a, b),

@@ -51,6 +51,19 @@ class RealFourier(Factors):
         return _irfft(z, self.n, axis=0, norm="forward")
 
 
+def on_circle(k: Any, n: int) -> tuple[Any, Any]:
+    """cos and sin of 2πk/n, of whole numbers k; exact at the quarters, where a rounded π gives no zeros.
+
+    So the coefficients of real numbers that are real have an imaginary part of zero, and the angles that NumPy gives.
+    """
+    k = np.asarray(k) % n
+    quarter = 4 * k // n
+    cos, sin = np.cos(k * (2 * np.pi / n)), np.sin(k * (2 * np.pi / n))
+    at = 4 * k % n == 0
+    cos = np.where(at, np.take([1.0, 0.0, -1.0, 0.0], quarter), cos)
+    return cos, np.where(at, np.take([0.0, 1.0, 0.0, -1.0], quarter), sin)
+
+
 def radices(n: int) -> tuple[int, ...] | None:
     """The factors of n that are done at once, powers of two before others; None where one of them is too large.
 

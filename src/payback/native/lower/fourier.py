@@ -23,7 +23,7 @@ from payback.native.lower.linalg.factored import arena, shared
 from payback.native.lower.pointwise import code_of
 from payback.native.planning import layout
 from payback.native.planning.layout import Buffer, View
-from payback.ops.fourier import Fourier, RealFourier, radices
+from payback.ops.fourier import Fourier, RealFourier, on_circle, radices
 
 LONGEST = 1 << 22  # numbers of a line
 
@@ -279,8 +279,8 @@ def turns_of(factors: tuple[int, ...], dtype: np.dtype[Any], inverse: bool) -> n
     n = prod(factors)
     parts, left = [], n
     for r in factors[:-1]:
-        angles = np.outer(np.arange(1, r), np.arange(left // r)) * (-2 * np.pi / left)
-        parts.append(np.stack([np.cos(angles), np.sin(angles)], 1).reshape(-1))
+        turns = on_circle(-np.outer(np.arange(1, r), np.arange(left // r)), left)
+        parts.append(np.stack(turns, 1).reshape(-1))
         left //= r
     angles = np.arange(1, n // 2 + 1) * (np.pi / n)
     return np.concatenate([*parts, -0.5 * np.sin(angles), (0.5 if inverse else -0.5) * np.cos(angles)]).astype(dtype)

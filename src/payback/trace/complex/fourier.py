@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from payback.ops.fourier import Fourier, RealFourier, radices
+from payback.ops.fourier import Fourier, RealFourier, on_circle, radices
 from payback.trace.array import Traced
 from payback.trace.assignment.memory_order import order_of, ordered
 from payback.trace.assignment.views import laid_as, laid_out
@@ -34,8 +34,8 @@ _MOST, _FEW = 32, 16  # numbers of a transform that is a product, where a factor
 @functools.cache
 def _matrix(n: int, inverse: bool, dtype: Any) -> Complex:
     """exp(∓2πijk/n), read-only."""
-    angles = 2 * np.pi * (np.outer(np.arange(n), np.arange(n)) % n) / n
-    made = np.cos(angles).astype(dtype), (np.sin(angles) if inverse else -np.sin(angles)).astype(dtype)
+    cos, sin = on_circle(np.outer(np.arange(n), np.arange(n)), n)
+    made = cos.astype(dtype), (sin if inverse else 0.0 - sin).astype(dtype)
     for part in made:
         part.flags.writeable = False
     return Complex(*made)

@@ -16,6 +16,7 @@ from payback.trace.dispatch import COMPOSED, UFUNCS, emit, here
 from payback.trace.numpy.arguments import array_of, axes_of
 from payback.trace.numpy.map import astype
 from payback.trace.operators import HOOKS
+from payback.trace.plain_arrays import is_plain
 from payback.trace.scalars.number import ROW_NAMES
 from payback.trace.tree import is_complex
 
@@ -246,11 +247,15 @@ def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, r
     shape = np.broadcast_shapes(a.shape, b.shape)
     a, b = (x if x.shape == shape else np.broadcast_to(x, shape) for x in (a, b))
     present = b != 0
-    if not (isinstance(b, Traced) and b.dtype.kind == "f"):  # a weight of 0 stays one, so its exponent is not looked at
-        a = np.where(present, a, -np.inf)
     top = np.max(emit("stop_gradient", np.where(present, a, -np.inf)), axis=axis, keepdims=True)
     top = np.where(abs(top) == np.inf, 0.0, top)
-    total = np.sum(b * np.exp(a - top), axis=axis, keepdims=True)
+    above = a - top
+    if isinstance(b, Traced) and b.dtype.kind == "f" and not is_plain(b.node):
+        # a weight of 0 has a derivative, which is the exponential; that must not be so large that 0 times it is none
+        above = np.where(present, above, np.minimum(above, np.log(np.finfo(above.dtype).max)))
+    else:  # it stays one, so its exponent is not looked at
+        above = np.where(present, above, -np.inf)
+    total = np.sum(b * np.exp(above), axis=axis, keepdims=True)
     with np.errstate(divide="ignore", invalid="ignore"):  # as SciPy, which says nothing of log 0
         made = np.log(abs(total) if return_sign else total) + top
     sign = np.sign(total)
