@@ -314,3 +314,54 @@ def spectrogram(xp: Any, lib: Any, x: Any, y: Any, window: Any) -> Any:
         return xp.log(xp.real(made) ** 2 + xp.imag(made) ** 2 + 1e-3)
 
     return xp.mean(xp.abs(spectra(x) - spectra(y)))
+
+
+@program(lambda g: (*g.standard_normal((2, 48, 48)), np.array(0.05)))
+def vorticity(xp: Any, lib: Any, w: Any, wanted: Any, viscosity: Any) -> Any:
+    """A fluid in two dimensions, whose stream function is found by its spectrum."""
+    across, along = (1j * k.astype(w.dtype) for k in np.meshgrid(*[np.fft.fftfreq(48, 1 / 48)] * 2, indexing="ij"))
+    squares = xp.asarray(-(across**2 + along**2).real)
+    safe = xp.where(squares == 0, 1.0, squares)
+
+    def field(z: Any) -> Any:
+        return xp.real(xp.fft.ifft2(z))
+
+    for _ in range(8):
+        z = xp.fft.fft2(w)
+        u, v = field(along * (z / safe)), field(-across * (z / safe))
+        w = w + 0.002 * (-u * field(across * z) - v * field(along * z) - viscosity * field(squares * z))
+    return xp.mean((w - wanted) ** 2)
+
+
+def scanned_data(g: Any) -> Any:
+    at = np.arange(48) - 23.5
+    s, t, a = at[:, None], at, np.linspace(0.0, np.pi, 30, endpoint=False)[:, None, None]
+    rows, columns = s * np.cos(a) - t * np.sin(a), s * np.sin(a) + t * np.cos(a)
+    i, j = (np.clip(np.rint(x + 23.5), 0, 47).astype(int) for x in (rows, columns))
+    return g.random((48, 48)), 48 * i + j, 20.0 * g.random((30, 48))
+
+
+@program(scanned_data)
+def tomography(xp: Any, lib: Any, x: Any, places: Any, seen: Any) -> Any:
+    """Sums along lines in thirty directions, and how much neighbors differ."""
+    across, along = x[1:, :-1] - x[:-1, :-1], x[:-1, 1:] - x[:-1, :-1]
+    rough = xp.sum(xp.sqrt(across**2 + along**2 + 1e-4))
+    return xp.mean((xp.sum(xp.reshape(x, -1)[places], axis=2) - seen) ** 2) + 0.01 * rough
+
+
+@program(lambda g: (np.array([-2.0, 0.5, 1.5]), np.array([1.0, 0.2, 0.0]), g.random((50, 3))))
+def kinetics(xp: Any, lib: Any, rates: Any, start: Any, seen: Any) -> Any:
+    """Three substances, by implicit steps: each three of Newton's."""
+    k = xp.exp(rates)
+
+    def flow(c: Any) -> Any:
+        one, two, three = k[0] * c[0], k[1] * c[1] * c[2], k[2] * c[1] ** 2
+        return xp.stack([two - one, one - two - three, three])
+
+    def step(c: Any, _: Any) -> Any:
+        x = c
+        for _ in range(3):
+            x = x - xp.linalg.solve(xp.eye(3, dtype=c.dtype) - 0.1 * lib.jacobian(flow)(x), x - c - 0.1 * flow(x))
+        return x, x
+
+    return xp.mean((lib.scan(step, start, None, length=50)[1] - seen) ** 2)

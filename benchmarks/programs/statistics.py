@@ -356,3 +356,54 @@ def principal_axes(xp: Any, lib: Any, w: Any, x: Any) -> Any:
     z = x @ w
     spread = xp.linalg.eigh(z.T @ z / 300)[0]
     return xp.sum(spread) - xp.sum(xp.log(spread[-5:]))
+
+
+@program(lambda g: (g.standard_normal((200, 200)), np.full(200, 1 / 200), g.random(200)))
+def page_rank(xp: Any, lib: Any, links: Any, start: Any, wanted: Any) -> Any:
+    """How links are to be weighted for pages to have the ranks that are wanted (Brin & Page 1998)."""
+    w = softmax(xp, links)
+    rank, _ = lib.scan(lambda rank, _: (0.85 * (rank @ w) + 0.15 / 200, None), start, None, length=50)
+    return xp.sum((200 * rank - wanted) ** 2)
+
+
+def spoken_data(g: Any) -> Any:
+    return g.standard_normal((16, 100, 30)), g.integers(1, 30, (16, 20))
+
+
+@program(spoken_data)
+def alignments(xp: Any, lib: Any, z: Any, labels: Any) -> Any:
+    """All ways to stretch letters, blanks between them, over the frames of a recording (Graves 2006)."""
+    logp = z - lib.logsumexp(z, axis=2, keepdims=True)
+    letters = lib.put(xp.zeros((16, 41), dtype=int), (slice(None), slice(1, None, 2)), labels)
+    seen = xp.take_along_axis(logp, xp.broadcast_to(letters[:, None, :], (16, 100, 41)), axis=2)
+    differ = (letters[:, 2:] != letters[:, :-2]) & (letters[:, 2:] != 0)
+    skips = xp.concatenate([xp.zeros((16, 2), dtype=bool), differ], axis=1)
+    edge = xp.full((16, 2), -1e5, z.dtype)
+
+    def step(a: Any, seen: Any) -> Any:
+        one = xp.concatenate([edge[:, :1], a[:, :-1]], axis=1)
+        two = xp.where(skips, xp.concatenate([edge, a[:, :-2]], axis=1), -1e5)
+        return lib.logsumexp(xp.stack([a, one, two]), axis=0) + seen, None
+
+    first = xp.where(xp.arange(41) < 2, seen[:, 0], -1e5)
+    a, _ = lib.scan(step, first, xp.moveaxis(seen[:, 1:], 1, 0))
+    return -xp.mean(xp.logaddexp(a[:, -1], a[:, -2]))
+
+
+def inducing_data(g: Any) -> Any:
+    p = {"z": g.standard_normal((40, 3)), "mean": g.standard_normal(40), "scale": np.zeros(3), "noise": np.array(-1.0)}
+    p["l"] = np.tril(0.1 * g.standard_normal((40, 40))) + np.eye(40)
+    return p, g.standard_normal((1000, 3)), g.standard_normal(1000)
+
+
+@program(inducing_data)
+def sparse_gaussian_process(xp: Any, lib: Any, p: Any, x: Any, y: Any) -> Any:
+    """By a distribution over the values at 40 points (Hensman 2013)."""
+    scale, noise, q = xp.exp(p["scale"]), xp.exp(p["noise"]), xp.tril(p["l"])
+    k = xp.exp(-0.5 * squared_distances(xp, p["z"] / scale, p["z"] / scale)) + 1e-3 * xp.eye(40, dtype=x.dtype)
+    beside = xp.exp(-0.5 * squared_distances(xp, p["z"] / scale, x / scale))
+    low, a = xp.linalg.cholesky(k), xp.linalg.solve(k, beside)
+    spread = 1.0 - xp.sum(a * beside, axis=0) + xp.sum((q.T @ a) ** 2, axis=0)
+    fit = 0.5 * xp.sum((y - a.T @ p["mean"]) ** 2 + spread) / noise + 500 * xp.log(noise)
+    size = xp.sum(xp.log(xp.diag(low))) - xp.sum(xp.log(xp.abs(xp.diag(q))))
+    return fit + size + 0.5 * (xp.sum(xp.linalg.solve(low, q) ** 2) + xp.sum(xp.linalg.solve(low, p["mean"]) ** 2))

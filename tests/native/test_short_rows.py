@@ -50,6 +50,28 @@ def test_no_row_is_gathered_lane_by_lane(dtype):
             assert key.lanes > 1 or key.inner == "" or not key.instrs[1:]  # the sum of five columns
 
 
+@pytest.mark.skipif(not has_masked_loads(), reason="short rows are done number by number")
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_few_rows_of_many_matrices_are_added_across_together(dtype, monkeypatch):
+    """A vector of sums goes on with the next matrix; the same bits whoever has a part of them."""
+    monkeypatch.setattr(cores, "WORTHWHILE", 0.0)
+    g = np.random.default_rng(0)
+    for many, rows, columns in ((700, 6, 9), (3, 5, 8), (301, 11, 17)):
+        c, x = (g.standard_normal(s).astype(dtype) for s in ((many, rows, columns), (many, 1, columns)))
+        graph = trace(f := lambda c, x: (np.sum(c * x, 2), np.max(c - x, 2)), c, x).graph
+        assert {key.together for key in nests(graph)} == {2}
+        found = []
+        for threads in (1, 2, 3):
+            cores.set_threads(threads)
+            try:
+                found.append(Program(graph)(c, x))
+            finally:
+                cores.set_threads(None)
+        assert len({b"".join(part.tobytes() for part in parts) for parts in found}) == 1
+        for one, other in zip(found[0], f(c.astype(float), x.astype(float)), strict=True):
+            np.testing.assert_allclose(one, other, rtol=0, atol=50 * columns * np.finfo(dtype).eps)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_sums_of_rows_where_stores_have_no_masks(dtype, monkeypatch):
     """As with AVX2: as many sums as a vector has lanes, and some."""

@@ -241,13 +241,14 @@ class _Forming:
                    _worth_sharing(letters, extents, loops, ends), staged, strips, few)  # fmt: skip
         if inner == "k" and lanes > 1 and "r" in letters and _row_by_row(key, extents[loops[-1]], extents[-1]):
             key = key._replace(by_rows=True)
+        sums = [moves[end[1]] for end in ends]
         shorter = inner == "r" and not few and lanes < extents[-1] < _lanes(self.codes, 1 << 10)
         if ((lanes == 1 and inner and extents[-1] > 1) or shorter) and maskable(key):  # it is one vector all the same
             wide = key._replace(lanes=1 << (extents[-1] - 1).bit_length())
-            if inner == "k" or _together(wide, [moves[end[1]] for end in ends], loops, extents):
+            if inner == "k" or _together(wide, sums, loops, extents, self.counts):
                 key = wide
-        if inner == "r" and key.lanes > 1 and _together(key, [moves[end[1]] for end in ends], loops, extents):
-            key = key._replace(together=True)
+        if inner == "r" and key.lanes > 1:
+            key = key._replace(together=_together(key, sums, loops, extents, self.counts))
         if inner == "r" and 1 < extents[-1] <= key.lanes and not staged and maskable(key):
             key = key._replace(single=True)
         if inner == "r" and key.reduced and key.lanes > 1 and not staged and maskable(key):
@@ -402,13 +403,23 @@ def _row_by_row(key: Nest, rows: int, columns: int) -> bool:
     return rows >= 8 and rows * columns >= SHARED and maskable(key) and sums <= {"f4", "f8"}
 
 
-def _together(key: Nest, moves: Sequence[Sequence[int]], loops: Sequence[int], extents: Sequence[int]) -> bool:
-    """Whether short rows, whose sums lie side by side, are added across together."""
+def _together(
+    key: Nest, moves: Sequence[Sequence[int]], loops: Sequence[int], extents: Sequence[int], counts: Sequence[int]
+) -> int:
+    """Through how many loops short rows, whose sums lie side by side, are added across together; 0: they are not."""
     sums = [(key.codes[end[2]], move) for end, move in zip(key.sinks, moves, strict=True) if end[0] in REDUCTIONS]
     if key.staged or key.reduced or not key.outer or not sums or extents[-1] > 8 * key.lanes or not maskable(key):
-        return False
+        return 0
     last = loops[-1]
-    return extents[last] >= key.lanes and all(code in ("f4", "f8") and move[last] == 1 for code, move in sums)
+    rows = extents[last]
+    if not all(code in ("f4", "f8") and move[last] == 1 for code, move in sums):
+        return 0
+    few = rows % key.lanes and rows < 8 * key.lanes  # a vector of sums would be part of one
+    if key.outer > 1 and few and rows == counts[last] and key.lanes > FEWEST:
+        around = loops[-2]
+        if rows * extents[around] >= key.lanes and all(move[around] == rows for _, move in sums):
+            return 2
+    return 1 if rows >= key.lanes else 0
 
 
 def _parts(entries: int, least: int) -> int:

@@ -51,7 +51,7 @@ class Nest(NamedTuple):
     staged: bool = False  # whether the body is done in stages, by groups of vectors of a register: see `stages`
     strips: bool = False  # whether each vector goes along the last outer axis before the next one does
     few: int = 0  # entries of a row that is shorter than a vector, and done as one
-    together: bool = False  # whether rows are summed as many at a time as a vector has lanes
+    together: int = 0  # loops around rows of which as many are summed at a time as a vector has lanes; 0: each alone
     single: bool = False  # whether a row that is summed is one vector at most
     by_rows: bool = False  # whether sums of columns go on row by row, as memory has them
     onward: bool = False  # whether the sums of short rows go on from one row to the next

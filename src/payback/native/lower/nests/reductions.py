@@ -40,7 +40,7 @@ class Reductions(Totals):
 
     def _kept(self, axis: int, offsets: list[ir.Value]) -> None:
         if self.key.together:
-            self._outer(0, self.key.outer - 1, offsets, self._together)
+            self._outer(0, self.key.outer - self.key.together, offsets, self._together)
             return
         self._outer(0, self.key.outer, offsets, self._columns if self.key.inner == "k" else self._row)
 
@@ -134,7 +134,8 @@ class Reductions(Totals):
         """A row's sums by lanes, and those of rows before it; and where they end: at the last whole vector, or with the
         row where that is masked."""
         e, b, lanes, many = self.e, self.e.b, self.key.lanes, len(self.reductions)
-        copies = 1 if before is not None or len(self.key.instrs) > LIGHT else 4
+        several = before is None and not self.key.together and len(self.key.instrs) <= LIGHT
+        copies = 4 if several else 1
         vectors, body = before or self._units(lanes), self._row_body(offsets, lanes)
         if self.key.single:
             return start, self._rest(offsets, start, end, vectors)
@@ -154,25 +155,56 @@ class Reductions(Totals):
         return last, vectors
 
     def _together(self, offsets: list[ir.Value]) -> None:
-        """As many rows as a vector has lanes: their sums by lanes are added across together, in the order of one."""
+        """As many rows as a vector has lanes: their sums by lanes are added across together, in the order of one.
+
+        They are counted through two loops where few are in the inner one and sums lie side by side all the same.
+        """
         key, e, b, lanes = self.key, self.e, self.e.b, self.key.lanes
-        last = key.outer - 1
+        last, two = key.outer - 1, key.together > 1
         start, stop = e.int(0), self.extents[last]
-        if key.split and not last:
+        if two:
+            stop = b.mul(stop, self.extents[last - 1])
+        if key.split and last == key.together - 1:
             start, stop = self.args.share(stop, lanes)
         kinds = [pointwise.register_type(self.code(sink)) for sink in self.reductions]
         with b.goto_entry_block():
             rooms = [b.alloca(ir.ArrayType(kind, lanes * lanes)) for kind in kinds]
+
+        def place(number: ir.Value) -> list[ir.Value]:
+            """A row by its number: how often the loops have gone round."""
+            if not two:
+                return [number]
+            around = b.udiv(number, self.extents[last])
+            return [around, b.sub(number, b.mul(around, self.extents[last]))]
+
+        def row_of(at: list[ir.Value]) -> list[ir.Value]:
+            found = offsets
+            for axis, i in enumerate(at, last + 1 - len(at)):
+                found = self.moved(found, axis, i)
+            return found
+
+        def next_of(at: list[ir.Value]) -> list[ir.Value]:
+            inner = b.add(at[-1], e.int(1))
+            if not two:
+                return [inner]
+            ends = b.icmp_signed("==", inner, self.extents[last])
+            return [b.select(ends, b.add(at[0], e.int(1)), at[0]), b.select(ends, e.int(0), inner)]
+
         with e.loop(start, stop, lanes) as first:
             left = b.sub(stop, first)
             count = b.select(b.icmp_signed("<", left, e.int(lanes)), left, e.int(lanes))
-            with e.loop(0, count) as r:
-                row = self.moved(offsets, last, b.add(first, r))
+            begin = place(first)
+
+            def add(r: ir.Value, at: list[ir.Value]) -> list[ir.Value]:
+                row = row_of(at)
                 self.hold(1, row)
                 self.hold(lanes, row)
                 for room, vector in zip(rooms, self._row_vectors(row, e.int(0), self.extents[-1])[1], strict=True):
                     e.store(vector, room, b.mul(r, e.int(lanes)))
-            here = self.moved(offsets, last, first)
+                return next_of(at)
+
+            fold(e, 0, count, 1, begin, add)
+            here = row_of(begin)
             self.count = count
             for sink, room, kind in zip(self.reductions, rooms, kinds, strict=True):
                 vectors = [e.load(room, r * lanes, kind, lanes) for r in range(lanes)]
