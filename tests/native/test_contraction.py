@@ -317,6 +317,15 @@ def test_tiles_that_follow_the_rows_of_a_large_result_make_the_bits_of_those_tha
     np.testing.assert_allclose(outs[0], a @ b, rtol=0, atol=k * np.finfo(dtype).eps * 30)
 
 
+def test_threads_share_rows_by_less_than_a_tile():
+    """100 rows of tiles of 12 are 48 and 52, not 60 and 40; what is left of a share has lower tiles."""
+    how = plans.plan("float32", 100, 300, 400, (400, 1), (300, 1), (300, 1))
+    lower = [rows for rows, vectors in how.edges if vectors == 2 and rows < how.rows]
+    assert how.rows % how.unit == 0
+    assert not lower or how.unit <= lower[-1]
+    assert how.unit < how.rows or not lower
+
+
 @pytest.mark.parametrize("first", [0, 1], ids=["packed first", "packed second"])
 def test_a_product_that_packs_a_is_another_kernel_than_one_that_does_not(first):
     """Their plans have one function, but the room that they need is not the same: one ran over the other's."""

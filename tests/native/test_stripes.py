@@ -68,6 +68,16 @@ def cut(loops):
     return sum("stripe" in command.text for made in loops for command in made.planner.commands)
 
 
+def test_of_short_sums_threads_share_the_rows_that_they_update(monkeypatch):
+    """Of 16 samples, with far more columns than rows: a thread's columns would be the other one's to update."""
+    for name, value in USUAL.items():
+        monkeypatch.setattr(stripes, name, value)
+    _, loops = trained((256, 784), "adam", threads=2)
+    split = [c.kernel.plan.split for made in loops for c in made.planner.commands if "stripe" in c.text and c.flops]
+    assert split
+    assert set(split) == {"rows"}
+
+
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize(("sizes", "dtype"), [((64, 512, 256, 5), "float32"), ((96, 384, 130, 3), "float64")])
 def test_the_same_bits_in_less_memory(sizes, dtype, optimizer, monkeypatch):

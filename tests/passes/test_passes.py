@@ -502,7 +502,7 @@ def test_many_small_matrices_by_a_vector_each_are_none(spec, shape):
 def test_sums_of_one_product_each_are_products_of_entries(spec):
     g = np.random.default_rng(0)
     inputs, out = spec.split("->")
-    extent = dict(zip("klij", (1, 1, 20, 30), strict=True))
+    extent = dict(zip("klij", (1, 1, 64, 70), strict=True))
     args = [g.integers(-9, 9, [extent[c] for c in part]).astype(float) for part in inputs.split(",")]
 
     def product(x, y):

@@ -271,7 +271,7 @@ def test_the_networks_of_callbacks_stay_as_they_are():
 
 @pytest.mark.parametrize(("threads", "weighted"), [(1, False), (2, True), (3, False)])
 def test_batches_in_order_are_read_where_they_lie(monkeypatch, threads, weighted):
-    """To the bits of a training that gathers them, over several epochs in a call, with a rest."""
+    """To the bits of a training that gathers them, over several epochs in a call, with a rest; others are copied."""
     monkeypatch.setattr(cores, "threads", lambda: threads)
     monkeypatch.setattr(cores, "WORTHWHILE", 0.0)
     reuse.forget()

@@ -16,6 +16,7 @@ from payback.ops.row import TABLE
 from payback.passes.rewrite import Change, rewrite
 
 LEAST = 256  # products: fewer may be part of a loop's code, where they are a contraction
+LARGE = 4096  # entries of a matrix of such products: small ones are a kernel with what follows them, and sums beside
 MANY, SMALL = 8, 2048  # products with a vector, and entries of each matrix, which are used but once
 
 
@@ -71,7 +72,7 @@ def _of_one_product(node: Node, args: Sequence[Node]) -> bool:
     *operands, out = node.params["spec"]
     summed = [n for x, letters in zip(args, operands, strict=True)
               for c, n in zip(letters, x.aval.shape, strict=True) if c not in out]  # fmt: skip
-    return bool(summed) and set(summed) == {1} and node.aval.size >= LEAST
+    return bool(summed) and set(summed) == {1} and node.aval.size >= LARGE
 
 
 def _is_part(node: Node, users: dict[Node, list[Node]]) -> bool:

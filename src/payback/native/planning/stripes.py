@@ -10,6 +10,7 @@ Such a pair is run as early as the old weight is not needed any more, so that ac
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -26,6 +27,7 @@ from payback.native.planning.layout import Buffer, View, whole
 # activations leave, it has as few as LEAST: an optimizer that keeps nothing has little memory beside.
 ROWS, FEW, LEAST, PARTS, SHARE = 256, 96, 24, 4, 11
 LARGE = 1 << 16  # bytes of a product that is worth to be run at another time
+SHORT, BOTH = 32, 4  # products that are added up; tiles, of which each of two threads has a few
 SMALL = 1 << 12  # bytes of a command that may be run earlier than it stands, for what waits for it
 
 
@@ -225,9 +227,12 @@ def _rows(product: Command, update: Command, room: int, threads: int) -> int:
 
 
 def _of_rows(product: Command, rows: int) -> Product:
-    """A product's kernel for a stripe."""
+    """A product's kernel for a stripe.  Of short sums threads share the rows, as they do those of the update: what one
+    of them makes would take longer to come to the other than to be made."""
     plan = product.kernel.plan
     plan = plan if plan.down else plan.of_rows(rows, product.numbers[2], product.numbers[3:5])
+    if not plan.down and product.numbers[2] <= SHORT and rows >= BOTH * plan.rows:
+        plan = replace(plan, split="rows", rest=plan.rest and replace(plan.rest, split="rows"))
     return product.kernel._replace(plan=plan, ways=plan.ways)
 
 

@@ -83,6 +83,12 @@ class Plan:
         return sorted(sizes, key=lambda size: (size[1], size[0]))
 
     @property
+    def unit(self) -> int:
+        """Threads share rows at multiples of so many: what is left of a share is no slower than whole tiles."""
+        lower = [rows for rows, vectors in self.edges if vectors == 2 and rows < self.rows < 2 * rows]
+        return 2 * lower[-1] - self.rows if lower else self.rows
+
+    @property
     def low(self) -> int:
         """Rows of a lower tile, of which two are run instead of a whole one and very few rows; 0: there is none."""
         lower = [rows for rows, vectors in self.edges if vectors == 2 and rows < self.rows < 2 * rows]
@@ -124,7 +130,7 @@ class Plan:
             return 0
         rows, columns = (n, m) if self.down else (m, n)
         if self.split == "rows":
-            rows = -(-max(-(-rows // self.rows), 1) // team) * self.rows
+            rows = -(-max(-(-rows // self.unit), 1) // team) * self.unit
         elif self.split == "columns":
             columns = -(-max(-(-columns // self.width), 1) // team) * self.width
         row = self.width * self.dtype.itemsize

@@ -391,7 +391,7 @@ def call(
     if team is not None:
         thread, count = integer(e, team.thread), integer(e, team.threads)
         if plan.split == "rows":
-            parts[:2] = _share(e, m, plan.rows, thread, count)
+            parts[:2] = _share(e, m, plan.unit, thread, count)
         elif plan.split == "columns":
             parts[2:] = _share(e, n, plan.width, thread, count)
     packing = []
