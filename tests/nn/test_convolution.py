@@ -124,6 +124,7 @@ def test_layers_that_cannot_be(make, message):
             r"\(samples, height, width, channels, 1 here\)\. Write x\[..., N",
         ),
         (pb.nn.Conv(2, 1, (3,), key=KEY), (5, 8, 3), r"\(samples, length, channels, 2 here\)\."),
+        (pb.nn.Conv(3, 1, (3, 3), key=KEY), (5, 3, 8, 8), r"Channels come last: write np\.moveaxis\(x, 1, -1\)"),
         (pb.nn.Conv(1, 1, (3, 3), key=KEY), (5, 8, 2, 1), "3×3 places in 8×2: none fits"),
         (pb.nn.MaxPool((2, 2)), (5, 8, 8), r"\(samples, height, width, channels\)\. Write x\[..., None\]"),
         (pb.nn.MaxPool((9,)), (5, 8, 3), "none fits"),

@@ -118,6 +118,8 @@ def test_what_cannot_be():
         for shape in ((2, 4), (2, 4, 5), (2, 0, 3)):
             with pytest.raises(ShapeError, match=r"\(samples, steps, features\), 3 features here"):
                 kind(3, 2, key=key)(np.ones(shape))
+        with pytest.raises(ShapeError, match=r"Write x\[:, None\] for one step"):
+            kind(3, 2, key=key)(np.ones((2, 3)))
     with pytest.raises(InputError, match="3 heads of a size of 8"):
         pb.nn.Attention(8, 3, key=key)
     with pytest.raises(ShapeError, match=r"\(samples, rows, size\), 8 here"):

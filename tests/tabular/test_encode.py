@@ -258,7 +258,8 @@ def test_numbers_in_pieces(table):
     toys = table("a,b,c\n" + "".join(f"{k / 2},{k % 3},{4.0**k}\n" for k in range(13)) + "?,1,1\n")
     encoder = Encoder.fit(toys, ["a", "b", "c"], pieces=4)
     names = encoder.feature_names_out
-    assert names[:6] == ["a", "a from 0 to 1.5", "a from 1.5 to 3", "a from 3 to 4.5", "a from 4.5 to 6", "a is missing"]
+    pieces = ["a from 0 to 1.5", "a from 1.5 to 3", "a from 3 to 4.5", "a from 4.5 to 6"]
+    assert names[:6] == ["a", *pieces, "a is missing"]
     assert names[6:9] == ["b", "b from 0 to 1", "b from 1 to 2"]  # fewer, for it has three values
     assert names[9:12] == ["c", "log(c)", "c from 1 to 16"]
     out = encoder.transform(table("a,b,c\n-9,0,1\n2.25,0.25,1\n99,2,8.5\n?,1,16\n"))

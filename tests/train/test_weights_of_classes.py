@@ -66,6 +66,7 @@ def test_two_classes_of_one_output():
         (dict(metrics=3), InputError, "metrics is 3"),
         (dict(metrics=[3]), InputError, "a metric is 3"),
         (dict(metrics=["f2"]), InputError, "there is no metric 'f2': known are accuracy"),
+        (dict(metrics=["acc"]), InputError, "Write 'accuracy'"),
         (dict(metrics=["mae"]), InputError, "the metric 'mae' with the loss 'cross_entropy'"),
         (dict(metrics=["f1"], loss="squared_error", y=X[:, :3]), InputError, "one is of classes"),
         (dict(metrics=["f1"], validation=0), InputError, "no rows are held out"),

@@ -179,8 +179,10 @@ def _checked(x: Any, axes: int, channels: int | None) -> Any:
     last = "channels" if channels is None else f"channels, {channels} here"
     wanted = f"(samples, {'height, width' if axes == 2 else 'length'}, {last})"
     single = channels in (None, 1) and len(x.shape) == axes + 1
-    raise ShapeError(f"a layer was given an array of shape {x.shape}", why=f"it wants {wanted}",
-                     fix="write x[..., None] for one channel" if single else None)  # fmt: skip
+    fix = "write x[..., None] for one channel" if single else None
+    if len(x.shape) == axes + 2 and x.shape[1] == channels:
+        fix = "channels come last: write np.moveaxis(x, 1, -1)"
+    raise ShapeError(f"a layer was given an array of shape {x.shape}", why=f"it wants {wanted}", fix=fix)
 
 
 def _counts(places: Sequence[int], size: Sequence[int], stride: int) -> list[int]:

@@ -68,10 +68,13 @@ class _Recurrent(Module):
             x = np.asarray(x)
         n_in = self.weight.shape[0]
         if len(x.shape) != 3 or x.shape[2] != n_in or not x.shape[1]:
+            fix = None
+            if len(x.shape) == 2:
+                fix = "write x[..., None] for one feature" if n_in == 1 else "write x[:, None] for one step"
             raise ShapeError(
                 f"a layer was given an array of shape {x.shape}",
                 why=f"it wants (samples, steps, features), {n_in} features here, and a step at least",
-                fix="write x[..., None] for one feature" if n_in == 1 and len(x.shape) == 2 else None,
+                fix=fix,
             )
         given = np.swapaxes(x @ self.weight + self.bias, 0, 1)  # of all steps in one product
         zeros = np.zeros((x.shape[0], self.size), given.dtype)

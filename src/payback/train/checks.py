@@ -109,7 +109,8 @@ def fit_target(net: Any, X: Any, y: Any, loss: Any, name: str, loss_of: Callable
             result, dtype = net(X[:1]), np.result_type(*leaves(net))
         except ShapeError as problem:
             raise ShapeError(f"X has the shape {X.shape}, which does not fit the network", where=problem.where,
-                             why=f"for a single row, {problem.what}", fix=problem.fix) from problem  # fmt: skip
+                             why="; ".join(filter(None, (f"for a single row, {problem.what}", problem.why))),
+                             fix=problem.fix) from problem  # fmt: skip
     if not is_leaf(result):
         if isinstance(loss, str):
             raise ShapeError(f"the network's result is a {type(result).__name__} of {len(leaves(result))} arrays",
@@ -120,6 +121,7 @@ def fit_target(net: Any, X: Any, y: Any, loss: Any, name: str, loss_of: Callable
     if y.dtype.kind in "iu" and loss == "cross_entropy":
         if y.shape[1:] == made[:-1] and made and (y.min() < 0 or y.max() >= made[-1]):
             two = made == (1,) and y.min() >= 0 and y.max() <= 1
+            one_up = y.min() == 1 and y.max() == made[-1]
             raise InputError(
                 f"{name} has classes from {y.min()} to {y.max()}",
                 why="whole numbers are classes to cross_entropy, and the network has "
@@ -127,6 +129,8 @@ def fit_target(net: Any, X: Any, y: Any, loss: Any, name: str, loss_of: Callable
                 fix='write loss="binary_cross_entropy", or give the last layer an output for each class; for targets '
                 "that are numbers, y.astype(float)"
                 if two
+                else f"number the classes from 0: write {name} - 1; for targets that are numbers, {name}.astype(float)"
+                if one_up
                 else "number the classes from 0 and give the last layer an output for each; for targets that are "
                 "numbers, write y.astype(float)",
             )
@@ -144,8 +148,11 @@ def fit_target(net: Any, X: Any, y: Any, loss: Any, name: str, loss_of: Callable
         y = y[:, None]
     if isinstance(loss, str) and y.shape[1:] != made:
         fix = f"give the last layer {_outputs(int(np.prod(y.shape[1:], dtype=int)))}, or y as many columns"
-        if loss == "cross_entropy" and y.ndim == 1 and (y == np.rint(y)).all():
-            fix = "write y.astype(int): classes are whole numbers"
+        if y.ndim <= 2 and y.size == len(y) and made and made[-1] > 1 and (y == np.rint(y)).all():
+            flat = f"{name}.astype(int)" if y.ndim == 1 else f"{name}[:, 0].astype(int)"
+            fix += f'; for classes, which are whole numbers, {flat} and loss="cross_entropy"'
+            if loss == "cross_entropy":
+                fix = f"write {flat}: classes are whole numbers"
         raise ShapeError(f"{name} has the shape {y.shape} and the network's results have {(len(X), *made)}", fix=fix)
     if loss in ("cross_entropy", "binary_cross_entropy") and not (y.min() >= 0 and y.max() <= 1 + 1e-6):
         raise InputError(
