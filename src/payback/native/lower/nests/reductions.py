@@ -134,8 +134,7 @@ class Reductions(Totals):
         """A row's sums by lanes, and those of rows before it; and where they end: at the last whole vector, or with the
         row where that is masked."""
         e, b, lanes, many = self.e, self.e.b, self.key.lanes, len(self.reductions)
-        several = before is None and not self.key.together and len(self.key.instrs) <= LIGHT
-        copies = 4 if several else 1
+        copies = 1 if before is not None or len(self.key.instrs) > LIGHT else 4
         vectors, body = before or self._units(lanes), self._row_body(offsets, lanes)
         if self.key.single:
             return start, self._rest(offsets, start, end, vectors)
