@@ -396,12 +396,10 @@ def call(f: Callable[..., Any], args: Any, kwargs: Any, is_plain: bool = False, 
     """
     if not callable(f):
         raise no_function(f)
-    sparely = sparing.set(spare)
-    token = TRACING.set(True)
+    sparely, token = sparing.set(spare), TRACING.set(True)
     counting = counts.set({}) if counts.get() is None else None
     refused.set(None)
-    seen = Witness()
-    witnessing = witness.set(seen)
+    witnessing = witness.set(seen := Witness())
     last = lasting.set(True) if is_plain else None
     try:
         if last is None:
