@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 
@@ -68,3 +70,29 @@ def test_lists_are_equal_as_in_numpy():
         return np.sum(x * (2.0 if all(same) and not any(other) else -1.0))
 
     assert (pb.grad(f)(X) == 2.0).all()
+
+
+class Point(NamedTuple):
+    """Its operators are its own: 2.0 * point asks it, for a Python number knows no sequences."""
+
+    x: float
+    y: float
+
+    def __rmul__(self, k):
+        return Point(k * self.x, k * self.y)
+
+    def __radd__(self, k):
+        return Point(k + self.x, self.y)
+
+
+@pytest.mark.parametrize("make", [lambda f: lambda t: pb.vjp(f, t)[0], pb.compile])
+def test_a_python_number_beside_a_sequence_is_left_to_the_sequence(make):
+    for f in (
+        lambda t: (t * Point(1.0, t)).y,
+        lambda t: ((t + t) + Point(t, 2.0)).x,
+        lambda t: t * 2.0 if (t * 3.0) == (1,) else t * 3.0,
+    ):
+        assert make(f)(0.75) == f(0.75)
+    with pytest.raises(TypeError, match="tuple"):
+        make(lambda t: t - (1.0, 2.0))(0.75)
+    np.testing.assert_array_equal(make(lambda t: t - (1.0, 2.0))(np.float64(0.75)), [-0.25, -1.25])

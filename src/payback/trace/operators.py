@@ -162,6 +162,8 @@ def _plain(operand: Any, beside: Any) -> Any:
     if isinstance(operand, (int, float)) and not isinstance(operand, np.generic):  # of a class derived from them
         number = int(operand) if isinstance(operand, int) else float(operand)
         return number if _weak(getattr(beside, "node", beside)) else np.array(number)[()]
+    if isinstance(operand, (list, tuple)) and _weak(getattr(beside, "node", beside)):
+        return NotImplemented  # a Python number leaves it to a class's own operators, such as a named tuple's
     if isinstance(operand, (np.ndarray, np.generic, list, tuple)):
         return as_traced(operand)
     if hasattr(operand, "__array__"):
