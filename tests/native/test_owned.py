@@ -8,6 +8,7 @@ import pytest
 import amount
 import payback as pb
 from payback.native.lower.move import Published
+from payback.native.lower.products.streams import Streams
 from payback.native.planning import owned, waits
 from payback.native.running import cores, loop, reuse
 from payback.trace.tree import leaves
@@ -98,6 +99,16 @@ def test_parameters_belong_to_who_updates_them():
                 before = min(max(middle - first, 0), last - first)
                 foreign += before if command.owner == 1 else last - first - before
     assert foreign <= owned.UNIT * 128
+
+
+def test_rows_that_are_written_from_end_to_end_have_owners():
+    """Short sums and long rows: no thread waits for the other before, or after."""
+    expected, _ = trained((12, 10, 300), 1, batch=128)
+    for threads in (2, 3):
+        found, made = trained((12, 10, 300), threads, batch=128)
+        assert found == expected
+        owners = [command.owner for command in made.planner.commands if type(command.kernel) is Streams]
+        assert owners == list(range(threads))
 
 
 def test_what_is_updated_in_place_is_where_each_thread_writes_its_part():

@@ -21,6 +21,7 @@ from payback.native.lower.move import WORD, Published, Rows
 from payback.native.lower.nests.nest import Nest
 from payback.native.lower.products.product import Product
 from payback.native.lower.products.small import Small
+from payback.native.lower.products.streams import Streams
 from payback.native.planning import waits
 from payback.native.planning.commands import Command
 from payback.native.planning.layout import Buffer, View, whole
@@ -112,7 +113,11 @@ def _published(
 
 def _pieces(command: Command, homes: dict[Buffer, list[int]], threads: int) -> list[Command]:
     """A command as one for each thread, or as it is."""
-    target = command.operands[2] if isinstance(command.kernel, (Product, Small)) else next(iter(command.writes), None)
+    target = (
+        command.operands[2]
+        if isinstance(command.kernel, (Product, Small, Streams))
+        else next(iter(command.writes), None)
+    )
     home = homes.get(target.buffer) if target is not None else None
     rows = _rows(command)
     if rows >= 2 * UNIT:
@@ -140,6 +145,8 @@ def _rows(command: Command) -> int:
         return command.numbers[0]
     if isinstance(kernel, Product):
         return command.numbers[0] if not kernel.batch and not kernel.plan.accumulate else 0
+    if isinstance(kernel, Streams):
+        return command.numbers[0]
     if isinstance(kernel, Small):
         return 0 if kernel.down or kernel.turned == "squares" else command.numbers[0]
     source = command.source
@@ -188,6 +195,10 @@ def _product(command: Command, first: int, last: int) -> Command | None:
         kernel = kernel._replace(plan=plan, ways=plan.ways, split=False)
         size = kernel.plan.scratch(last - first, n, k)
         numbers[10] = size
+    elif isinstance(kernel, Streams):
+        if last - first < kernel.rows:
+            return None
+        kernel, size = kernel._replace(split=""), numbers[10]
     else:
         if (last - first) % kernel.rows and (kernel.depth or last - first < kernel.rows):
             return None

@@ -12,13 +12,14 @@ from payback.native.lower.move import Located, Published, Rows
 from payback.native.lower.nests.nest import Nest
 from payback.native.lower.products.product import Product
 from payback.native.lower.products.small import Small
+from payback.native.lower.products.streams import Streams
 from payback.native.planning.commands import Command
 from payback.native.planning.layout import Buffer, View
 
 SHARED, WAITS, OWNER = 1, 2, 4  # of a flag: all threads run the command; they wait before it; or whose it is, times 4
 _BY_INDEX = frozenset({"gather", "scatter"})
 MANY = 1024  # uses of memory that are looked through; beyond so many, threads wait in any case
-EXACT = (Nest, Product, Small, Rows, Located, Published)
+EXACT = (Nest, Product, Small, Streams, Rows, Located, Published)
 ALL = -1  # in place of an owner: each thread does a part
 
 
