@@ -4,6 +4,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+import scipy.optimize
 
 import payback as pb
 from payback.errors import DifferentiationError
@@ -32,6 +33,12 @@ def nested(x):
     return np.sum(inner * y)
 
 
+def fitted(x):
+    t = np.linspace(0.0, 1.0, 12)
+    (rate,), _ = scipy.optimize.curve_fit(lambda t, a: np.exp(-a * t), t, np.exp(-1.5 * t) * (x / x[0]) ** 0.1, [1.0])
+    return rate * np.sum(x)
+
+
 def kept_outside(x):
     kept = []
     for _ in range(3):
@@ -49,6 +56,7 @@ PROGRAMS = {
     "powers": lambda x: np.sum(x ** (x - 0.1) + np.hypot(x, x + 1.0) + np.logaddexp(x, 2.0 * x)),
     "written": written,
     "nested": nested,
+    "fitted": fitted,
     "kept outside": kept_outside,
 }
 MATRICES = {

@@ -9,6 +9,8 @@ that is looked at.  A shadow's own value is an array of the same shape and dtype
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -22,6 +24,18 @@ from payback.ops.row import CONST, INPUT, Row
 LARGE = 1 << 15  # bytes; to make a shadow takes as long as some thousand sums
 # Whether nobody but sweeps of plain values reads what nodes hold that are appended now.
 sparing: ContextVar[bool] = ContextVar("sparing", default=False)
+
+
+@contextmanager
+def keeping() -> Iterator[None]:
+    """Meanwhile all numbers are kept: what follows is taken out of the graph, and computed with again."""
+    token = sparing.set(False)
+    try:
+        yield
+    finally:
+        sparing.reset(token)
+
+
 _NOTHING = {dtype: np.full(1, np.nan, dtype).tobytes() for dtype in map(np.dtype, "efd")}
 _RESULT = -1  # among the arguments that rules read
 _SIMPLE = {int, float, bool, str, tuple, type(None)}  # parameters that may be remembered

@@ -20,6 +20,7 @@ from payback.ir.aval import Aval
 from payback.ir.node import Node
 from payback.ops.append import freeze
 from payback.ops.row import TABLE
+from payback.ops.shadows import keeping
 from payback.trace.array import Traced, plain
 from payback.trace.assignment.buffer import any_traced
 from payback.trace.dispatch import here
@@ -148,7 +149,9 @@ def body_of(f: Function, values: Sequence[Any], around: Sequence[Any] = ()) -> t
     places = [freeze(np.array(x, FLOAT)[()]) for x in values]
     nodes = tuple(x.node for x in around)
     inputs = [Node(TABLE["tried"], nodes, {"at": x}, x, None) for x in places]
-    return enclosed(inputs, [node_of(f(*map(Traced, inputs)))])
+    with keeping():
+        output = node_of(f(*map(Traced, inputs)))
+    return enclosed(inputs, [output])
 
 
 def in_shape(x: Any, shape: tuple[int, ...]) -> Any:
