@@ -30,6 +30,7 @@ from payback.trace.assignment import outside
 from payback.trace.assignment.buffer import Buffer
 from payback.trace.assignment.outside import refused
 from payback.trace.assignment.selected import Selected
+from payback.trace.labels import LABELS
 from payback.trace.numpy import calculus as numpy_calculus  # noqa: F401
 from payback.trace.numpy import einsum  # noqa: F401
 from payback.trace.numpy import histograms as numpy_histograms  # noqa: F401
@@ -61,12 +62,7 @@ from payback.trace.shim.methods import Methods, calls_methods
 from payback.trace.shim.pairs import Pair, attributes, bare_numpy, registered
 from payback.trace.shim.shown import Shown
 from payback.trace.shim.specials import SPECIAL
-from payback.trace.shim.wrappers import (
-    NOT_USERS,
-    TRACING,
-    creation_wrapper,
-    mathematics_wrapper,
-)
+from payback.trace.shim.wrappers import NOT_USERS, TRACING, creation_wrapper, mathematics_wrapper
 from payback.trace.tree import tree_map
 
 _CALL = "__call__"
@@ -396,6 +392,7 @@ def call(f: Callable[..., Any], args: Any, kwargs: Any, is_plain: bool = False) 
         raise no_function(f)
     token = TRACING.set(True)
     counting = counts.set({}) if counts.get() is None else None
+    labels = LABELS.set({} if (known := LABELS.get()) is None else known)
     refused.set(None)
     seen = Witness()
     witnessing = witness.set(seen)
@@ -427,6 +424,7 @@ def call(f: Callable[..., Any], args: Any, kwargs: Any, is_plain: bool = False) 
         TRACING.reset(token)
         if counting is not None:
             counts.reset(counting)
+        LABELS.reset(labels)
 
 
 BOUNDARIES.add(call.__code__)
