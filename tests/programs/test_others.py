@@ -278,6 +278,14 @@ def test_rows_that_are_labelled_in_two_ways_are_told():
             pb.jacobian(f)(2.0)
 
 
+def test_a_compiled_function_sees_what_a_column_holds_now():
+    column = pd.Series([1.0, 2.0, 3.0])
+    compiled = pb.compile(lambda w: np.sum(w * column))
+    assert compiled(2.0) == 12.0
+    column.iloc[0] = 10.0
+    assert compiled(2.0) == 30.0
+
+
 def test_storing_into_a_column_is_said():
     def f(w):
         column = FRAME["x"].copy()

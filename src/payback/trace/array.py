@@ -390,7 +390,7 @@ def as_traced(operand: Any) -> Any:
         return operand
     if type(operand).__module__.startswith("scipy.sparse") and (known := of_library("scipy.sparse")) is not None:
         raise TraceError(known[0], where=_here(), why=known[1], fix=known[2])
-    return without_labels(operand)
+    return made if (made := without_labels(operand)).flags.owndata else outside(made)  # a column's memory may change
 
 
 def holds_traced(operand: Any) -> bool:

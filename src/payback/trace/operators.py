@@ -19,7 +19,6 @@ from payback.ir.where import is_inner
 from payback.ops.append import apply, snapshot
 from payback.ops.namespace import Values
 from payback.ops.row import CONST, INPUT, TABLE, VARIABLE, Row
-from payback.trace.labels import without_labels
 from payback.trace.refusals.handled import FAILING, unsure
 
 FUNCTIONS: dict[Any, Callable[..., Any]] = {}  # filled by numpy_map
@@ -160,7 +159,7 @@ def _plain(operand: Any, beside: Any) -> Any:
     if isinstance(operand, (np.ndarray, np.generic, list, tuple)):
         return as_traced(operand)
     if hasattr(operand, "__array__"):
-        return without_labels(operand)
+        return as_traced(operand)
     return NotImplemented
 
 
