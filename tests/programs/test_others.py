@@ -269,6 +269,23 @@ def test_what_data_frames_cannot_do_is_said():
         pb.grad(lambda w: np.sum(POLARS["x"] * w[0]))(W)
 
 
+def test_rows_that_are_labelled_in_two_ways_are_told():
+    """pandas would bring together what has the same label."""
+    a, b = pd.Series([1.0, 2.0], index=[0, 1]), pd.Series([3.0, 40.0], index=[1, 0])
+    assert pb.grad(lambda w: np.sum((w * b - b) ** 2))(2.0) == pytest.approx(2 * (9 + 1600))
+    for f in (lambda w: np.sum(w * a + b), lambda w: np.sum(np.multiply(a, w) * b), pb.compile(lambda w: w * a + b)):
+        with pytest.raises(TraceError, match=r"labelled in two ways \(.*test_others\.py:\d+.*to_numpy"):
+            pb.jacobian(f)(2.0)
+
+
+def test_a_compiled_function_sees_what_a_column_holds_now():
+    column = pd.Series([1.0, 2.0, 3.0])
+    compiled = pb.compile(lambda w: np.sum(w * column))
+    assert compiled(2.0) == 12.0
+    column.iloc[0] = 10.0
+    assert compiled(2.0) == 30.0
+
+
 def test_storing_into_a_column_is_said():
     def f(w):
         column = FRAME["x"].copy()

@@ -19,6 +19,7 @@ from payback.ir.where import caller, position
 from payback.ops.append import append, apply, const, freeze
 from payback.ops.row import TABLE, VARIABLE
 from payback.trace.assignment.outside import bare, by_percent, calling, storing
+from payback.trace.labels import without_labels
 from payback.trace.leaf import leaf_value
 from payback.trace.operators import (
     ARRAYS,
@@ -388,9 +389,8 @@ def as_traced(operand: Any) -> Any:
     if type(operand) in WEAK_DTYPES or isinstance(operand, (np.ndarray, np.generic)):
         return operand
     if type(operand).__module__.startswith("scipy.sparse") and (known := of_library("scipy.sparse")) is not None:
-        what, why, fix = known
-        raise TraceError(what, where=_here(), why=why, fix=fix)
-    return np.asarray(operand)
+        raise TraceError(known[0], where=_here(), why=known[1], fix=known[2])
+    return made if (made := without_labels(operand)).flags.owndata else outside(made)  # a column's memory may change
 
 
 def holds_traced(operand: Any) -> bool:

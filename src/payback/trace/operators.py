@@ -167,7 +167,7 @@ def _plain(operand: Any, beside: Any) -> Any:
     if isinstance(operand, (np.ndarray, np.generic, list, tuple)):
         return as_traced(operand)
     if hasattr(operand, "__array__"):
-        return np.asarray(operand)
+        return as_traced(operand)
     return NotImplemented
 
 

@@ -31,6 +31,7 @@ from payback.trace.assignment import outside
 from payback.trace.assignment.buffer import Buffer
 from payback.trace.assignment.outside import refused
 from payback.trace.assignment.selected import Selected
+from payback.trace.labels import LABELS
 from payback.trace.numpy import calculus as numpy_calculus  # noqa: F401
 from payback.trace.numpy import einsum  # noqa: F401
 from payback.trace.numpy import histograms as numpy_histograms  # noqa: F401
@@ -62,12 +63,7 @@ from payback.trace.shim.methods import Methods, calls_methods
 from payback.trace.shim.pairs import Pair, attributes, bare_numpy, registered
 from payback.trace.shim.shown import Shown
 from payback.trace.shim.specials import SPECIAL
-from payback.trace.shim.wrappers import (
-    NOT_USERS,
-    TRACING,
-    creation_wrapper,
-    mathematics_wrapper,
-)
+from payback.trace.shim.wrappers import NOT_USERS, TRACING, creation_wrapper, mathematics_wrapper
 from payback.trace.tree import tree_map
 
 _CALL = "__call__"
@@ -398,6 +394,7 @@ def call(f: Callable[..., Any], args: Any, kwargs: Any, is_plain: bool = False, 
         raise no_function(f)
     sparely, token = sparing.set(spare), TRACING.set(True)
     counting = counts.set({}) if counts.get() is None else None
+    labels = LABELS.set({} if (known := LABELS.get()) is None else known)
     refused.set(None)
     witnessing = witness.set(seen := Witness())
     last = lasting.set(True) if is_plain else None
@@ -429,6 +426,7 @@ def call(f: Callable[..., Any], args: Any, kwargs: Any, is_plain: bool = False, 
         sparing.reset(sparely)
         if counting is not None:
             counts.reset(counting)
+        LABELS.reset(labels)
 
 
 BOUNDARIES.add(call.__code__)
