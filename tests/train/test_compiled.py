@@ -271,7 +271,7 @@ def test_the_networks_of_callbacks_stay_as_they_are():
 
 @pytest.mark.parametrize(("threads", "weighted"), [(1, False), (2, True), (3, False)])
 def test_batches_in_order_are_read_where_they_lie(monkeypatch, threads, weighted):
-    """To the bits of a training that gathers them, over several epochs in a call, with a rest; others are copied."""
+    """To the bits of a training that gathers them, over several epochs in a call, with a rest; long rows are copied."""
     monkeypatch.setattr(cores, "threads", lambda: threads)
     monkeypatch.setattr(cores, "WORTHWHILE", 0.0)
     reuse.forget()
@@ -287,6 +287,17 @@ def test_batches_in_order_are_read_where_they_lie(monkeypatch, threads, weighted
     monkeypatch.setattr(Loop, "_finish", lambda self, old=Loop._finish: (old(self), made.append(self.chosen)))
     there, costs = trained()
     assert set(made) == {"runs"}
+    wide = np.tile(X, 40)
+    fit(
+        pb.nn.MLP([200, 1], dtype=float),
+        wide[:200],
+        VALUES[:200],
+        epochs=1,
+        batch_size=100,
+        shuffle=False,
+        validation=0,
+    )
+    assert made.pop() is True
     compiled = fit_of.compiled
     monkeypatch.setattr(fit_of, "compiled", lambda *args: compiled(*args[:-1]))
     gathered, same = trained()

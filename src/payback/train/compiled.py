@@ -18,7 +18,7 @@ from payback.train.step import Steps
 
 SLICE = 0.1  # seconds in native code at a time: how long Ctrl-C may have to wait
 SMALL = 1 << 20  # bytes of arrays that are copied at each call, to go back to
-AHEAD = range(1 << 12, 1 << 16)  # bytes of a batch that are copied, though in order: a copy reads ahead of products
+LITTLE = 1 << 12  # bytes of a batch in order that is not copied; of others short rows are not: a copy reads ahead
 LINE = 64  # bytes of a line of the cache
 KEEP = 2.0  # seconds of steps, at least, from one copy of larger arrays to the next, by which one goes back
 RARELY = 100  # times as long as a copy takes, at least, from one to the next
@@ -156,7 +156,8 @@ class Compiled:
             numbers = range(carried + len(rows), carried + len(rows) + len(self._streams(np.ones(1), 1)))
             cost, prediction, norm, length = range(carried, carried + 4)
             recorded = [cost, norm, length, *[prediction] * self.predictions]
-            there = sum(array[:size].nbytes for array in self._data) not in AHEAD
+            short = all(array[:1].nbytes <= LINE for array in self._data)
+            there = short or sum(array[:size].nbytes for array in self._data) <= LITTLE
             options: dict[str, Any] = dict(
                 carried={i: i for i in range(carried)}, rows=rows, streams=list(numbers),
                 chosen="runs" if chosen and self._in_order and there else chosen,
