@@ -352,3 +352,28 @@ def test_counts_up_to_their_bound_are_exact():
     told = json.loads(pb.explain(doubled, 1.0).to_json())
     assert told["paths"]["by_leaf"]["x"]["count"] == str(2**1000)
     assert {edge["walks"] for edge in told["edges"]} == {str(2**999)}
+
+
+def test_entries_of_an_array_are_not_made_an_array_of_all_to_be_written(monkeypatch):
+    """Of a loop that reads an array entry by entry that would be the square of its steps, in time and memory."""
+
+    def f(x):
+        return sum(np.sin(x[k]) * x[-1 - k] for k in range(len(x)))
+
+    x = np.linspace(0.0, 1.0, 80)
+    book, whole = pb.explain(f, x), pb.explain(f, x)
+    payment, asked = Ledger.payment, []
+    monkeypatch.setattr(Ledger, "payment", lambda *args: asked.append(args) or payment(*args))
+    data = json.loads(book.to_json())
+    assert (
+        sum(payer.op.name == "index" for _, payer, _ in asked) == 1
+    )  # the first of the pile, that the others are added to
+    for told, edge in zip(data["edges"], whole.edges, strict=True):
+        if edge.arg.name == "x":
+            values = edge.paid
+            assert (told["paid"]["min"], told["paid"]["max"]) == (values.min(), values.max())
+            assert told["paid"]["zeros"] == 80 - np.count_nonzero(values)
+            assert np.isclose(told["paid"]["norm"], np.linalg.norm(values), rtol=1e-15)
+    sums = [row["sum"]["norm"] for row in data["ledger"]["x"]]
+    running = np.cumsum([edge.paid for edge in whole.pile("x")], axis=0)
+    np.testing.assert_allclose(sums, np.linalg.norm(running, axis=1), rtol=1e-14)

@@ -274,16 +274,18 @@ def test_what_helps_and_what_is_not_finite_is_said():
     assert "pb.nn.sigmoid((x - t) / width)" in str(found)
 
 
+AT_KINK = "at its kink, x = 0: there its derivative is taken as 0"
 # what is planted: (function, arguments, what the first cause says of the first leaf)
 FLAT = {
-    "a factor": (lambda W1, W2: (np.tanh(W1) * W2).sum(), (np.ones(2), np.zeros(2)), "the other factor, W2, is 0 there"),
-    "a kink": (lambda x: np.abs(x).sum(), (np.zeros(2),), "at its kink, x = 0: there its derivative is taken as 0"),
-    "the kink of a norm": (lambda x: np.linalg.norm(x), (np.zeros(2),), "at its kink, x = 0: there its derivative is taken as 0"),
+    "a factor": (lambda v, w: (np.tanh(v) * w).sum(), (np.ones(2), np.zeros(2)), "the other factor, w, is 0 there"),
+    "a kink": (lambda x: np.abs(x).sum(), (np.zeros(2),), AT_KINK),
+    "the kink of a norm": (lambda x: np.linalg.norm(x), (np.zeros(2),), AT_KINK),
     "an axis of a norm": (lambda x: np.linalg.norm(x), (np.array([0.0, 1.0]),), "flat: its partial x/y is 0"),
     "a root that is met": (lambda x: ((x - 1.0) ** 2).sum(), (np.ones(2),), "what is raised is 0"),
     "an exponent": (lambda x, p: (x**p).sum(), (np.ones(2), np.zeros(2)), "its exponent is 0"),
     "a sigmoid by hand": (
-        lambda z: (1 / (1 + np.exp(-z))).sum(), (np.array([-400.0]),), "its partial −y/b is nearer to 0 than any number",
+        lambda z: (1 / (1 + np.exp(-z))).sum(), (np.array([-400.0]),),
+        "its partial −y/b is nearer to 0 than any number"
     ),
     "a numerator": (lambda x, y: (y / x).sum(), (np.ones(2), np.zeros(2)), "the numerator is 0"),
 }  # fmt: skip

@@ -34,19 +34,20 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import sqrt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from payback.ad.algebra import Walks
-from payback.glass.accounts import Account, Pays, Settles
+from payback.glass.accounts import Account, Edge, Pays, Settles
 from payback.glass.counts import quotient, rough_race, rough_walks, written
 from payback.glass.story import PATHS_SHOWN, running
 from payback.ir.aval import Avals
 from payback.ir.source import lines_of_file
 from payback.ir.where import Position
+from payback.ops.index import Scattered, full_index
 
 if TYPE_CHECKING:
     from payback.glass.ledger import Ledger
@@ -78,6 +79,7 @@ def record(ledger: Ledger, values: int = 64) -> dict[str, Any]:
 def _record(ledger: Ledger, values: int) -> dict[str, Any]:
     (paths, walked), walks = rough_race(ledger), rough_walks(ledger)
     full = _amounts(values)
+    payments = _Payments(ledger, values)
     places: dict[Position, int] = {}
     return {
         "format": "payback ledger",
@@ -87,7 +89,7 @@ def _record(ledger: Ledger, values: int) -> dict[str, Any]:
         "nodes": [_node(ledger, account, full, places) for account in ledger.nodes],
         "edges": [
             {"payer": e.payer.name, "slot": e.slot, "arg": e.arg.name, "partial": number(e.partial), "rule": e.rule,
-             "paid": full(e.paid), "walks": written(walks[e])}
+             "paid": payments.full(e), "walks": written(walks[e])}
             for e in ledger.edges
         ],
         "paths": {
@@ -96,12 +98,12 @@ def _record(ledger: Ledger, values: int) -> dict[str, Any]:
             "visits": len(ledger.edges),
             "by_leaf": {leaf.name: _paths(ledger, leaf, k < LEAVES_LISTED) for k, leaf in enumerate(ledger.leaves)},
         },
-        "events": [_event(event) for event in ledger.events],
+        "events": [_event(event, payments) for event in ledger.events],
         "ledger": {
             node.name: [
                 {"payer": e.payer.name, "slot": e.slot, "owes": short(e.payer.settled), "local": number(e.partial),
-                 "paid": short(e.paid), "sum": short(so_far)}
-                for e, so_far in zip(ledger.pile(node), running(ledger.pile(node)), strict=True)
+                 "paid": payments.short(e), "sum": so_far}
+                for e, so_far in zip(ledger.pile(node), payments.running(ledger.pile(node)), strict=True)
             ]
             for node in ledger.nodes
         },
@@ -153,6 +155,72 @@ def _amounts(limit: int) -> Callable[[Any], Any]:
     return full
 
 
+class _Payments:
+    """Payments, each looked at once; one to some entries of an array is not made an array of all for it, or the book of a
+    loop over an array would cost the square of its steps."""
+
+    def __init__(self, ledger: Ledger, limit: int):
+        self._ledger, self._full, self._limit = ledger, _amounts(limit), limit
+        self._short: dict[Edge, Any] = {}
+
+    def full(self, edge: Edge) -> Any:
+        found = self._some(edge) or self._full(edge.paid)
+        self._short[edge] = _brief(found)
+        return found
+
+    def short(self, edge: Edge) -> Any:
+        return self._short[edge]
+
+    def running(self, pile: Sequence[Edge]) -> Iterator[Any]:
+        """The sums of a pile as it grows, one array at a time."""
+        if not pile or not pile[0].arg.shape or isinstance(pile[0].arg.node.aval, Avals):
+            yield from map(short, running(pile))
+            return
+        total: Any = None
+        for edge in pile:
+            some = self._entries(edge)
+            if total is None:
+                total = np.array(edge.paid)
+            elif some is None:
+                total = total + edge.paid
+            else:
+                total[full_index(some.template, ())] += self._ledger.plain(some.value)
+            yield short(total)
+
+    def _entries(self, edge: Edge) -> Scattered | None:
+        """What is paid to some entries of a large array, none of them named twice."""
+        if edge.arg.node.aval.size <= self._limit or edge.payer.op != "index":
+            return None
+        book, payer = self._ledger, edge.payer.node
+        paid = book.gradient.pull(payer, edge.slot, book.bars[payer])
+        return paid if type(paid) is Scattered and not paid.arrays else None
+
+    def _some(self, edge: Edge) -> Any:
+        paid = None if isinstance(edge.arg.node.aval, Avals) else self._entries(edge)
+        if paid is None:
+            return None
+        size = edge.arg.node.aval.size
+        value = np.asarray(self._ledger.plain(paid.value), edge.arg.node.aval.dtype)
+        rest = [0.0] if value.size < size else []
+        return {
+            "shape": list(edge.arg.shape),
+            "norm": number(_norm(value)),
+            "dtype": str(value.dtype),
+            "min": number(float(np.min([*rest, *map(np.min, [value] * (value.size > 0))]))),
+            "max": number(float(np.max([*rest, *map(np.max, [value] * (value.size > 0))]))),
+            "zeros": int(size - np.count_nonzero(value)),
+            "nonfinite": int(value.size - np.count_nonzero(np.isfinite(value))),
+            "values": None,
+        }
+
+
+def _brief(amount: Any) -> Any:
+    """An amount in full as it is in events and piles."""
+    if isinstance(amount, list):
+        return [_brief(part) for part in amount]
+    return {"shape": amount["shape"], "norm": amount["norm"]} if isinstance(amount, dict) else amount
+
+
 def _norm(value: Any) -> float:
     flat = np.asarray(value, np.float64).ravel()
     return sqrt(flat.dot(flat))  # as np.linalg.norm has it
@@ -198,14 +266,14 @@ def _paths(ledger: Ledger, leaf: Account, listing: bool) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _event(event: Settles | Pays) -> dict[str, Any]:
+def _event(event: Settles | Pays, payments: _Payments) -> dict[str, Any]:
     if isinstance(event, Pays):
         e = event.edge
         return {
             "event": "pays", "payer": e.payer.name, "slot": e.slot, "arg": e.arg.name, "owes": short(e.payer.settled),
-            "partial": number(e.partial), "paid": short(e.paid),
+            "partial": number(e.partial), "paid": payments.short(e),
         }  # fmt: skip
-    terms = [short(e.paid) for e in event.pile]
+    terms = [payments.short(e) for e in event.pile]
     return {"event": "settles", "node": event.account.name, "terms": terms, "sum": short(event.account.settled)}
 
 
