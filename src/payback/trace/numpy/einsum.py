@@ -219,9 +219,8 @@ def _path(terms: tuple[str, ...], out: str, shapes: tuple[tuple[int, ...], ...],
     if len(terms) < 3:
         return [tuple(range(len(terms)))]
     parts = [np.broadcast_to(np.empty(()), shape) for shape in shapes]
-    if isinstance(
-        optimize, bool
-    ):  # NumPy's greedy order looks at sizes alone, and may multiply two matrices by a vector
+    if isinstance(optimize, bool):
+        # NumPy's greedy order looks at sizes alone, and may multiply two matrices by a vector
         optimize = ("optimal", 2**62) if len(terms) <= FEW else "greedy"
     optimize = list(optimize) if isinstance(optimize, tuple) and optimize[0] == "einsum_path" else optimize
     return np.einsum_path(f"{','.join(terms)}->{out}", *parts, optimize=optimize)[0][1:]  # type: ignore[return-value]
