@@ -20,7 +20,7 @@ from payback.trace.assignment.views import laid_by, looked_at
 from payback.trace.dispatch import contraction, emit, here, implements, into
 from payback.trace.numpy.map import astype
 
-FEW = 5  # operands, of which all orders are looked at
+FEW = 4  # operands, of which all orders are looked at
 
 Labels = list[Hashable]
 Term = tuple[Hashable, ...]
@@ -246,7 +246,7 @@ class _OfNumpy(NamedTuple):
 
 @implements(np.einsum)
 def einsum(*operands: Any, out: Any = None, **options: Any) -> Any:
-    """np.einsum.  Three to five operands are contracted in pairs, with the fewest operations; more in the greedy
+    """np.einsum.  Three or four operands are contracted in pairs, with the fewest operations; more in the greedy
     order, unless another is asked for."""
     return into(out, "einsum", _contracted(operands, **options))
 
