@@ -20,7 +20,7 @@ from payback.trace.assignment.views import laid_by, looked_at
 from payback.trace.dispatch import contraction, emit, here, implements, into
 from payback.trace.numpy.map import astype
 
-FEW = 5  # operands, of which all orders are looked at
+FEW = 4  # operands, of which all orders are looked at
 
 Labels = list[Hashable]
 Term = tuple[Hashable, ...]
@@ -219,9 +219,8 @@ def _path(terms: tuple[str, ...], out: str, shapes: tuple[tuple[int, ...], ...],
     if len(terms) < 3:
         return [tuple(range(len(terms)))]
     parts = [np.broadcast_to(np.empty(()), shape) for shape in shapes]
-    if isinstance(
-        optimize, bool
-    ):  # NumPy's greedy order looks at sizes alone, and may multiply two matrices by a vector
+    if isinstance(optimize, bool):
+        # NumPy's greedy order looks at sizes alone, and may multiply two matrices by a vector
         optimize = ("optimal", 2**62) if len(terms) <= FEW else "greedy"
     optimize = list(optimize) if isinstance(optimize, tuple) and optimize[0] == "einsum_path" else optimize
     return np.einsum_path(f"{','.join(terms)}->{out}", *parts, optimize=optimize)[0][1:]  # type: ignore[return-value]
@@ -247,7 +246,7 @@ class _OfNumpy(NamedTuple):
 
 @implements(np.einsum)
 def einsum(*operands: Any, out: Any = None, **options: Any) -> Any:
-    """np.einsum.  Three to five operands are contracted in pairs, with the fewest operations; more in the greedy
+    """np.einsum.  Three or four operands are contracted in pairs, with the fewest operations; more in the greedy
     order, unless another is asked for."""
     return into(out, "einsum", _contracted(operands, **options))
 
