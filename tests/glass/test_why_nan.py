@@ -357,3 +357,8 @@ def test_what_is_masked_behind_a_root_is_to_be_chosen_before_it():
     assert "np.where(mask, x, 1)" in origin.cure
     (origin,) = pb.why_nan(lambda x: np.sqrt(x).sum(), np.array([4.0, 0.0]))
     assert "np.where(mask, x, 1)" not in origin.cure
+
+
+def test_an_entropy_is_told_what_zero_times_a_logarithm_is():
+    (origin,) = pb.why_nan(lambda p: -(p * np.log(p)).sum(), np.array([0.0, 1.0]))
+    assert "scipy.special.xlogy" in origin.cure

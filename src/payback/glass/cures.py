@@ -9,7 +9,7 @@ NAN = {
         "value",
         "log",
     ): "keep its argument above 0: np.log1p(x) for log(1 + x), pb.nn.log_softmax(x) for log(softmax(x)), "
-    "else np.maximum(x, 1e-12)",
+    "scipy.special.xlogy(x, y) for x·log(y), else np.maximum(x, 1e-12)",
     ("value", "div"): _DENOMINATOR,
     ("value", "exp"): "take the largest away before: pb.nn.logsumexp, softmax, log_softmax, sigmoid and softplus do",
     ("value", "sqrt"): "no root of a negative number: np.sqrt(np.maximum(x, 0))",

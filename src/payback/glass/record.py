@@ -156,8 +156,8 @@ def _amounts(limit: int) -> Callable[[Any], Any]:
 
 
 class _Payments:
-    """Payments, each looked at once; one to some entries of an array is not made an array of all for it, or the book of a
-    loop over an array would cost the square of its steps."""
+    """Payments, each looked at once; one to some entries of an array is not made an array of all for it, or the book of
+    a loop over an array would cost the square of its steps."""
 
     def __init__(self, ledger: Ledger, limit: int):
         self._ledger, self._full, self._limit = ledger, _amounts(limit), limit
