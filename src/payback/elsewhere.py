@@ -374,11 +374,7 @@ VALUES: dict[str, dict[str, str]] = {
             "write it as a function of NumPy among the layers of pb.nn.Sequential",
         ),
     },
-    "metric": {
-        "acc": "accuracy", "f1_score": "f1", "roc_auc": "auc", "mean_absolute_error": "mae", "r2_score": "r2",
-        **dict.fromkeys(("mse", "mean_squared_error", "root_mean_squared_error"), "rmse"),
-        **dict.fromkeys(("loss", "val_loss", "log_loss"), "leave it out: the loss is recorded anyway"),
-    },
+    "metric": {"acc": "accuracy", "f1_score": "f1", "roc_auc": "auc", "mean_absolute_error": "mae", "mse": "rmse"},
     "optimizer": {**dict.fromkeys(("sgd", "gradient_descent"), "gd"), "rmsprop_momentum": "rmsprop"},
     "initializer": {
         **dict.fromkeys(("kaiming_normal", "kaiming_normal_", "lecun_normal"), "he_normal"),

@@ -76,7 +76,7 @@ def train(
         bool, Parameter(help="Find each step's length by backtracking (with gd).", negative="")
     ] = False,
     weight_decay: Annotated[float | None, _option("How strongly weights shrink (with adamw).")] = None,
-    dropout: Annotated[float | None, _option("The share of hidden units that each training step leaves out.")] = None,
+    dropout: Annotated[float, _option("The share of hidden units that each training step leaves out.")] = 0.0,
     pieces: Annotated[
         int | None, whole_number("Pieces that columns of numbers are given in, beside the number; 0: none.")
     ] = None,
@@ -126,7 +126,7 @@ def train(
         rate=_positive("--lr", lr),
         line_search=line_search,
         weight_decay=_number("--weight-decay", weight_decay),
-        dropout=_share("--dropout", dropout, "hidden units"),
+        dropout=_share("--dropout", dropout, "hidden units") or 0.0,
         pieces=_least("--pieces", pieces, 0),
         clip_norm=_positive("--clip-norm", clip_norm),
         class_weight=_weights(class_weight),

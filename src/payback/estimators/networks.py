@@ -81,7 +81,7 @@ class _Network(BaseEstimator):
         if self.net is not None:
             return self.net(X.shape[1], outputs, random.key(seed))
         sizes = [X.shape[1], *(recipe.hidden or ()), outputs]
-        skip, dropout = bool(recipe.skip), float(recipe.dropout or 0.0)
+        skip, dropout = bool(recipe.skip), float(recipe.dropout)
         return MLP(sizes, recipe.activation or "relu", seed=seed, dtype=X.dtype, skip=skip, dropout=dropout)
 
     def _scaled(self, X: Array) -> Array:
@@ -172,7 +172,7 @@ class Classifier(ClassifierMixin, _Network):
         hidden: Sequence[int] | int | None = None,
         *,
         activation: str = "relu",
-        dropout: float | None = None,
+        dropout: float = 0.0,
         net: Callable[[int, int, Any], Any] | None = None,
         optimizer: str | Optimizer | None = None,
         rate: float | None = None,
@@ -291,7 +291,7 @@ class Regressor(RegressorMixin, _Network):
         hidden: Sequence[int] | int | None = None,
         *,
         activation: str = "relu",
-        dropout: float | None = None,
+        dropout: float = 0.0,
         net: Callable[[int, int, Any], Any] | None = None,
         loss: str = "squared_error",
         optimizer: str | Optimizer | None = None,

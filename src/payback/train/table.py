@@ -279,7 +279,7 @@ def _network(encoder: Encoder, target: TargetEncoder, recipe: Recipe, seed: int)
             why=f"more than {MAX_PARAMETERS:,} are not trained on a table",
             fix="give smaller hidden layers",
         )
-    skip, dropout = bool(recipe.skip), recipe.dropout or 0.0
+    skip, dropout = bool(recipe.skip), recipe.dropout
     return MLP(sizes, recipe.activation or "relu", seed=seed, dtype=recipe.dtype, skip=skip, dropout=dropout)
 
 
