@@ -248,6 +248,21 @@ def test_what_is_zero_outside_a_mask_needs_no_mask(cost):
             assert same_bits(a, b)
 
 
+def test_what_is_read_at_places_and_in_slices_needs_no_mask():
+    """Where neither pays there is the zero that the sum began as."""
+    x, i = np.array([0.5, -1.0, 2.0, 0.0, 3.0]), np.array([3, 0, 3])
+
+    def f(x, i):
+        return np.sum(np.sqrt(x)[i] ** 2) + np.sum((x[2:] - x[1:-1]) ** 2)
+
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for cost, masks in ((lambda x, i: np.sum(x[i] ** 2) + np.sum((x[2:] - x[1:-1]) ** 2), 0), (f, 1)):
+            graph = trace(pb.grad(cost), x, i).graph
+            changed = simplified(graph)
+            assert names(changed).count("select") == masks
+            assert same_bits(Interpreter(changed)(x, i)[0], Interpreter(graph)(x, i)[0])
+
+
 def sums_by_index(x, i, count):
     total = np.zeros((count, *x.shape[1:]), x.dtype)
     np.add.at(total, i, x)

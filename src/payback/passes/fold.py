@@ -15,7 +15,7 @@ from payback.ops.namespace import Values
 from payback.ops.row import CONST, TABLE
 from payback.passes.cse import once
 from payback.passes.indices import composed, spelled
-from payback.passes.masks import MOST, everywhere, known_truth, what_is_read, without_mask
+from payback.passes.masks import MOST, everywhere, holds_where_paid, known_truth, what_is_read, without_mask
 from payback.passes.rewrite import Change, Rule, rewrite
 
 LARGEST = 1 << 14  # entries of a folded constant: larger ones are cheaper to compute than to keep
@@ -107,6 +107,8 @@ def _silent(value: Node, mask: Node, slopes: dict[Node, Node], deep: int = 0) ->
         return bool(moved) and _silent(moved[0], mask, slopes, deep + 1)
     if name == "add" and mask.op.name == "logical_or":
         return all(_silent(*pair, slopes, deep + 1) for pair in zip(args, of, strict=True))
+    if name == "scatter" and value.aval.dtype.kind == "f" and holds_where_paid(mask, value):
+        return True
     alike = mask.op.name == name and value.params == mask.params and args[1:] == of[1:]
     if alike and name in (*_MOVING, "index"):
         return _silent(args[0], of[0], slopes, deep + 1)

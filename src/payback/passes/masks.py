@@ -148,7 +148,7 @@ def without_mask(node: Node, args: tuple[Node, ...]) -> Node | None:
             return None
         return Node(TABLE["broadcast"], (chosen,), {"shape": node.aval.shape}, None, node.where, node.aval)
     if high.aval == node.aval and node.aval.dtype.kind == "f" and _is_zero(low):
-        return high if _holds_where_paid(mask, high) else None
+        return high if holds_where_paid(mask, high) else None
     return None
 
 
@@ -173,7 +173,7 @@ def _is_zero(node: Node) -> bool:
     return value is not None and np.shape(value) == () and value == 0 and not np.signbit(value)
 
 
-def _holds_where_paid(mask: Node, total: Node) -> bool:
+def holds_where_paid(mask: Node, total: Node) -> bool:
     """Whether a mask is known to hold wherever payments go: other entries are the zero that they began as."""
     paid = total
     while paid.op.name == "transpose":
