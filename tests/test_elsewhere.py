@@ -118,6 +118,7 @@ CALLS = {
     "loss": lambda name: pb.fit(NET, np.ones((4, 2)), np.ones(4), loss=name),
     "activation": pb.nn.Activation,
     "optimizer": lambda name: pb.fit(NET, np.ones((4, 2)), np.ones(4), optimizer=name),
+    "metric": lambda name: pb.fit(NET, np.ones((4, 2)), np.ones(4), metrics=[name], validation=0.5),
     "initializer": lambda name: pb.nn.Linear(2, 1, key=pb.random.key(0), initializer=name),
 }
 

@@ -131,7 +131,13 @@ def _silent(value: Node, mask: Node, slopes: dict[Node, Node], deep: int = 0) ->
 def fold(graph: Graph) -> tuple[Graph, list[Change]]:
     """The graph without operations on constants and operations that change nothing; the same bits."""
     log: list[Change] = []
-    return rewrite(graph, folding(log)), log
+    folded = folding(log)
+
+    def rule(node: Node, args: tuple[Node, ...]) -> Node | None:
+        plain = spelled(node, args) if node.op.name in _INDICES else node
+        return folded(plain, args) or (plain if plain is not node else None)
+
+    return rewrite(graph, rule), log
 
 
 def folding(log: list[Change], slopes: dict[Node, Node] | None = None) -> Rule:
