@@ -55,15 +55,15 @@ def dictionary(p):
 
 
 SQUARE = np.array([[2.0, 0.3, 0.1], [0.1, 1.5, -0.2], [0.4, 0.0, 1.0]])
-I = np.array([2, 0, 1])  # noqa: E741
+ORDER = np.array([2, 0, 1])
 
 
 def moved(w):
     first, rest = np.split(np.append(np.tile(w, 2), np.repeat(Y, 2)), [4])
     rows, columns = np.meshgrid(w, Y)
-    return np.sum(np.take(rest, I).clip(-9.0, 9.0) * np.take_along_axis(X, X.argsort(), 0)) + np.sum(first) * np.sum(
-        rows * np.flipud(columns)
-    )
+    return np.sum(np.take(rest, ORDER).clip(-9.0, 9.0) * np.take_along_axis(X, X.argsort(), 0)) + np.sum(
+        first
+    ) * np.sum(rows * np.flipud(columns))
 
 
 def measured(w):

@@ -341,7 +341,7 @@ def _tell_training(out: Output, prepared: Prepared, seed: int, starts: int) -> N
     count = sum(np.size(p) for p in parameters(net).values())
     if recipe.pieces:
         out.line(
-            f"pieces    columns of numbers are given in {recipe.pieces} pieces at most, too: a network bends better so"
+            f"pieces    columns of numbers are given in up to {recipe.pieces} pieces too, where the network can bend"
         )
     out.line(f"network   {formula(net)}: {' → '.join(map(str, sizes))}, {count:,} parameters, {recipe.dtype}")
     falling = "" if recipe.optimizer == "gd" or recipe.tol is not None else " falling to 0"

@@ -156,12 +156,13 @@ def _amounts(limit: int) -> Callable[[Any], Any]:
 
 
 class _Payments:
-    """Payments, each looked at once; one to some entries of an array is not made an array of all for it, or the book of
-    a loop over an array would cost the square of its steps."""
+    """Payments; one to some entries of an array is not made an array of all to be told, or the book of a loop over an
+    array would hold the square of its steps."""
 
     def __init__(self, ledger: Ledger, limit: int):
         self._ledger, self._full, self._limit = ledger, _amounts(limit), limit
         self._short: dict[Edge, Any] = {}
+        self._scattered: dict[Edge, Scattered | None] = {}
 
     def full(self, edge: Edge) -> Any:
         found = self._some(edge) or self._full(edge.paid)
@@ -191,9 +192,11 @@ class _Payments:
         """What is paid to some entries of a large array, none of them named twice."""
         if edge.arg.node.aval.size <= self._limit or edge.payer.op != "index":
             return None
-        book, payer = self._ledger, edge.payer.node
-        paid = book.gradient.pull(payer, edge.slot, book.bars[payer])
-        return paid if type(paid) is Scattered and not paid.arrays else None
+        if edge not in self._scattered:
+            book, payer = self._ledger, edge.payer.node
+            paid = book.gradient.pull(payer, edge.slot, book.bars[payer])
+            self._scattered[edge] = paid if type(paid) is Scattered and not paid.arrays else None
+        return self._scattered[edge]
 
     def _some(self, edge: Edge) -> Any:
         paid = None if isinstance(edge.arg.node.aval, Avals) else self._entries(edge)

@@ -42,6 +42,11 @@ def places(x: Any) -> Any:
     return x.astype(FLOAT, copy=False)
 
 
+def coordinates(x: Any) -> Any:
+    """Places in several dimensions, (..., N): a tuple has the coordinates along each axis."""
+    return np.stack(np.broadcast_arrays(*map(doubles, x)), -1) if isinstance(x, tuple) else doubles(x)
+
+
 def taken(x: Any, at: Any) -> Any:
     """The rows that whole numbers say, which may have no numbers yet."""
     return (traced_array(x) if isinstance(at, Traced) else x)[at]
@@ -209,17 +214,20 @@ def _antiderivative(spline: Any) -> Spline:
     return Spline(t, c, k + 1, spline.extrapolate, spline.axis, of_scipy("BSpline"))
 
 
-def _on_knots(t: Any, c: Any, k: int, place: Any) -> Any:
-    """De Boor's triangle of averages."""
-    last = t.shape[0] - k - 2
-    piece = interval(t, place, k, last)
-    line = [taken(c, piece - k + j) for j in range(k + 1)]
-    for r in range(1, k + 1):
-        for j in range(k, r - 1, -1):
-            left, right = taken(t, piece - k + j), taken(t, piece + j - r + 1)
-            share = column((place - left) / (right - left), c.ndim)
-            line[j] = (1.0 - share) * line[j - 1] + share * line[j]
-    return line[k] if k else line[0] + 0.0 * column(place, c.ndim)
+def basis(t: Any, k: int, x: Any) -> tuple[tuple[Any, Any], ...]:
+    """The k + 1 basis functions that are not zero at flat places: which they are there, and their values (BSPLVB)."""
+    piece = interval(t, x, k, t.shape[0] - k - 2)
+    right, left = ([sign * (taken(t, piece + j) - x) for j in at]
+                   for sign, at in ((1.0, range(1, k + 1)), (-1.0, range(0, -k, -1))))  # fmt: skip
+    found: list[Any] = [1.0 + 0.0 * x]
+    for j in range(k):
+        carried: Any = 0.0
+        for r in range(j + 1):
+            share = found[r] / (right[r] + left[j - r])
+            found[r] = carried + right[r] * share
+            carried = left[j - r] * share
+        found.append(carried)
+    return tuple((piece - k + j, weight) for j, weight in enumerate(found))
 
 
 # of both, and of SciPy's own ------------------------------------------------------------------------------------
@@ -235,7 +243,8 @@ def evaluated(curve: Any, place: Any, nu: int = 0, extrapolate: Any = None) -> A
         flat, defined = _mapped(flat, t[k], t[t.shape[0] - k - 1], extrapolate)
         for _ in range(min(nu, k)):
             t, c, k = t[1:-1], steeper(t, array_of(c), k), k - 1
-        made = _on_knots(t, c if nu <= curve.k else c * 0.0, k, flat)
+        c = array_of(c) if nu <= curve.k else c * 0.0
+        made = sum(column(weight, c.ndim) * taken(c, at) for at, weight in basis(t, k, flat))
     else:
         x = places(curve.x)
         flat, defined = _mapped(flat, x[0], x[-1], extrapolate)

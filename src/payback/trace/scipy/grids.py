@@ -17,7 +17,7 @@ from payback.trace.array import plain
 from payback.trace.assignment.buffer import any_traced
 from payback.trace.dispatch import here
 from payback.trace.numpy.arguments import known, traced_array
-from payback.trace.scipy.curves import Curve, column, doubles, interval, of_scipy, places, steeper, taken
+from payback.trace.scipy.curves import Curve, basis, column, coordinates, doubles, of_scipy, places, steeper, taken
 from payback.trace.scipy.interpolate import coefficients, make_interp_spline, out_of_bounds, plain_or
 
 Side = tuple[tuple[Any, Any], ...]  # of an axis: which entries are taken at each place, and their weights
@@ -39,22 +39,6 @@ def _weighed(values: Any, sides: Sequence[Side]) -> Any:
 # tensor products of B-splines -------------------------------------------------------------------------------------
 
 
-def _basis(t: Any, k: int, x: Any) -> Side:
-    """The k + 1 basis functions that are not zero at each place (de Boor's BSPLVB)."""
-    piece = interval(t, x, k, t.shape[0] - k - 2)
-    right, left = ([sign * (taken(t, piece + j) - x) for j in at]
-                   for sign, at in ((1.0, range(1, k + 1)), (-1.0, range(0, -k, -1))))  # fmt: skip
-    found: list[Any] = [1.0 + 0.0 * x]
-    for j in range(k):
-        carried: Any = 0.0
-        for r in range(j + 1):
-            share = found[r] / (right[r] + left[j - r])
-            found[r] = carried + right[r] * share
-            carried = left[j - r] * share
-        found.append(carried)
-    return tuple((piece - k + j, weight) for j, weight in enumerate(found))
-
-
 def tensor_product(ts: Sequence[Any], ks: Sequence[int], c: Any, x: Sequence[Any], nu: Sequence[int]) -> Any:
     """Σ c[i, j, …]·B_i(x₀)·B_j(x₁)… at flat places, (n, ...); nu: how often it is differentiated along each axis."""
     sides = []
@@ -63,7 +47,7 @@ def tensor_product(ts: Sequence[Any], ks: Sequence[int], c: Any, x: Sequence[Any
         for _ in range(min(times, k)):
             t, c, k = t[1:-1], steeper(t, c, k), k - 1
         c = np.moveaxis(c if times <= ks[axis] else 0.0 * c, 0, axis)
-        sides.append(_basis(t, k, x[axis]))
+        sides.append(basis(t, k, x[axis]))
     return _weighed(c, sides)
 
 
@@ -142,7 +126,7 @@ def _filled(made: Any, grid: Sequence[Any], flat: Sequence[Any], bounds_error: A
 
 def _flat_places(xi: Any, dimensions: int) -> tuple[list[Any], tuple[int, ...]]:
     """The coordinates of places along each axis, flat, and the places' shape."""
-    xi = np.stack(np.broadcast_arrays(*map(doubles, xi)), -1) if isinstance(xi, tuple) else doubles(xi)
+    xi = coordinates(xi)
     if xi.ndim == 0 or xi.shape[-1] != dimensions:
         raise ValueError(f"The requested sample points xi have dimension {xi.shape[-1] if xi.ndim else 0} but this "
                          f"RegularGridInterpolator has dimension {dimensions}")  # fmt: skip

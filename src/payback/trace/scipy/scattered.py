@@ -17,7 +17,7 @@ from payback.trace.array import plain
 from payback.trace.assignment.buffer import any_traced
 from payback.trace.dispatch import here
 from payback.trace.numpy.arguments import known
-from payback.trace.scipy.curves import Curve, column, doubles, of_scipy, taken
+from payback.trace.scipy.curves import Curve, column, coordinates, doubles, of_scipy, taken
 from payback.trace.scipy.interpolate import plain_or, table
 
 # radial basis functions -------------------------------------------------------------------------------------------
@@ -159,8 +159,7 @@ def nearest(x: Any, y: Any, rescale: bool = False, tree_options: Any = None) -> 
 
 def _coordinates(own: Any, args: tuple[Any, ...]) -> Any:
     """Places (..., N) as SciPy scales them; N is that of the data."""
-    xi = args[0] if len(args) == 1 else args
-    xi = np.stack(np.broadcast_arrays(*map(doubles, xi)), -1) if isinstance(xi, tuple) else doubles(xi)
+    xi = coordinates(args[0] if len(args) == 1 else args)
     dimensions = own.points.shape[1]
     if xi.ndim == 1:
         xi = np.reshape(xi, (-1, dimensions))
@@ -204,7 +203,7 @@ def refused(*args: Any, **kwargs: Any) -> Any:
 
 def griddata(points: Any, values: Any, xi: Any, method: str = "linear", fill_value: Any = np.nan,
              rescale: bool = False) -> Any:  # fmt: skip
-    points = np.stack(np.broadcast_arrays(*map(doubles, points)), -1) if isinstance(points, tuple) else doubles(points)
+    points = coordinates(points)
     dimensions = 1 if points.ndim < 2 else points.shape[-1]
     if dimensions == 1 and method in ("nearest", "linear", "cubic"):
         xi = xi[0] if isinstance(xi, tuple) else xi
