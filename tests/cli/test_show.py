@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import payback as pb
-from cli.program import good
+from cli.program import LINE, good
 from payback.cli import main
 
 
@@ -50,22 +50,7 @@ def test_a_model_whose_test_had_equal_values(run):
 def test_a_line(run):
     with open("t.csv", "w", encoding="utf-8") as stream:
         stream.write("x,y\n" + "".join(f"{i},{3 - 2 * i}\n" for i in range(12)))
-    options = [
-        "--hidden",
-        "none",
-        "--optimizer",
-        "gd",
-        "--line-search",
-        "--batch-size",
-        "all",
-        "--valid",
-        "0",
-        "--test",
-        "0",
-        "--tol",
-        "1e-10",
-    ]
-    trained = good(run, "train", "t.csv", *options, "--out", "m")
+    trained = good(run, "train", "t.csv", *LINE, "--out", "m")
     line = re.search(r"line      y = .*", trained)[0]
     assert line in good(run, "show", "m").splitlines()
     assert line == "line      y = -2·x + 3"

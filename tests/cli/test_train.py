@@ -18,7 +18,7 @@ import pytest
 
 import amount
 import payback as pb
-from cli.program import good
+from cli.program import LINE, good
 from payback import datasets
 from payback.io import model as model_files
 from payback.tabular import table_from_text
@@ -28,21 +28,6 @@ from payback.train.recipe import Recipe
 from payback.train.table import TableModel, prepare
 
 QUICK = ("--epochs", "3")
-LINE = [
-    "--hidden",
-    "none",
-    "--optimizer",
-    "gd",
-    "--line-search",
-    "--batch-size",
-    "all",
-    "--valid",
-    "0",
-    "--test",
-    "0",
-    "--tol",
-    "1e-10",
-]
 
 
 def write(name, text):

@@ -41,9 +41,9 @@ def moons(n: int = 1000, noise: float = 0.2, seed: int = 0) -> tuple[np.ndarray,
     return X, np.repeat(np.array([0, 1], dtype=np.int64), [len(upper), len(lower)])
 
 
-def moons_csv(n: int = 1000, noise: float = 0.2, seed: int = 0) -> str:
-    """The points of `moons` as CSV text, coordinates with six decimals: beyond them cos and sin differ by platform."""
-    X, y = moons(n, noise, seed)
+def moons_csv() -> str:
+    """The points of `moons()` as CSV text, with six decimals: beyond them cos and sin differ by platform."""
+    X, y = moons()
     text = StringIO()
     text.write("x,y,moon\n")
     for (x1, x2), lower in zip(X, y, strict=True):

@@ -90,11 +90,10 @@ class Expansion:
             self.leaves.append(entries[index])
 
     def _node(
-        self, row: Row, args: tuple[Node, ...], value: Any, of: Node, index: tuple[int, ...], part: str = "",
-        params: dict[str, Any] = NO_PARAMS,
-    ) -> Node:  # fmt: skip
+        self, row: Row, args: tuple[Node, ...], value: Any, of: Node, index: tuple[int, ...], part: str = ""
+    ) -> Node:
         self._count(1)
-        made = Node(row, args, params, value, of.where)
+        made = Node(row, args, NO_PARAMS, value, of.where)
         self.labels.parts(of, index, (part,), [made])
         return made
 

@@ -255,9 +255,9 @@ class IRBuilder:
         self.position_at_end(after)
 
     @contextmanager
-    def if_else(self, condition: Value, likely: bool | None = None) -> Iterator[tuple[Any, Any]]:
+    def if_else(self, condition: Value) -> Iterator[tuple[Any, Any]]:
         yes, no, after = (self.append_basic_block() for _ in range(3))
-        self.cbranch(condition, yes, no, likely)
+        self.cbranch(condition, yes, no)
         yield self._inside(yes, after), self._inside(no, after)
         self.position_at_end(after)
 

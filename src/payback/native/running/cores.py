@@ -38,10 +38,8 @@ def set_threads(count: int | None) -> None:
     _chosen = count
 
 
-def threads(seconds: float | None = None) -> int:
-    """How many threads a job uses; one, if a second one would save less than is WORTHWHILE."""
-    if seconds is not None and seconds < WORTHWHILE:
-        return 1
+def threads() -> int:
+    """How many threads a program may use."""
     if _chosen is not None:
         return _chosen
     told = os.environ.get(VARIABLE, "").strip()

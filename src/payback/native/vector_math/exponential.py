@@ -26,16 +26,12 @@ def reduced(m: Maths, x: Lanes) -> tuple[Lanes, Lanes, Lanes, Lanes]:
     return n, i, r, m.mad(n, -low, first - r)
 
 
-def exp(m: Maths, x: Lanes, inside: bool = False) -> Lanes:
-    """eˣ; inside: x and the result are in the range of normal numbers."""
-    x = x if inside else within_range(m, x)
+def exp(m: Maths, x: Lanes) -> Lanes:
+    x = within_range(m, x)
     first, second = c.LN2[m.width]
-    n, i = m.nearest_multiple(x, c.LOG2_E[m.width][0], m.bias if inside else 2 * m.bias)
+    n, i = m.nearest_multiple(x, c.LOG2_E[m.width][0], 2 * m.bias)
     r = m.mad(n, -second, m.mad(n, -first, x))
     t = m.mad(r * r, m.polynomial(r, c.EXP), r)
-    if inside:
-        scale = m.exponent(i)
-        return m.mad(t, scale, scale)
     half = i >> 1
     scale = m.exponent(half)
     return m.mad(t, scale, scale) * m.exponent(i - half)

@@ -159,9 +159,9 @@ def _hide(x: Any) -> None:
             _set_dtype(x, np.dtype([(MARK, f"u{size // 2}"), ("_", f"u{size // 2}")] if size > 1 else "V1"))
 
 
-def memory_view(x: Buffer, way: str = "a memoryview") -> memoryview:
+def memory_view(x: Buffer) -> memoryview:
     """Its memory, which is not to become traced as long as somebody sees it."""
-    _show(x, way)
+    _show(x, "a memoryview")
     return memoryview(x)
 
 

@@ -149,7 +149,7 @@ def putmask(a: Any, mask: Any, values: Any) -> None:
             a[...] = np.where(mask, values.reshape(-1)[np.arange(a.size) % values.size].reshape(a.shape), a)
         return
     places = np.flatnonzero(plain(mask))
-    put_at(a, places, values.reshape(-1)[places % max(values.size, 1)] if values.size else values)
+    put_at(a, places, values.reshape(-1)[places % values.size] if values.size else values)
 
 
 @implements(np.put_along_axis)
