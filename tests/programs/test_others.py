@@ -278,6 +278,43 @@ def test_rows_that_are_labelled_in_two_ways_are_told():
             pb.jacobian(f)(2.0)
 
 
+COLUMN, HOLED = pd.Series([1.0, 2.0, 4.0]), pd.Series([1.0, np.nan, 2.0])
+TABLE = pd.DataFrame({"a": [1.0, 2.0, 3.0], "b": [3.0, 1.0, 2.0]})
+
+
+@pytest.mark.parametrize(("told", "f"), [
+    (r"\.std\(\) of an array.*test_others\.py:\d+ in <lambda>.*ddof=1 or ddof=0", lambda w: (COLUMN * w).std()),
+    (r"\.var\(\)", lambda w: np.exp(pd.Series([1, 2]) * w)[:2].var()),
+    (r"\.std\(\)", lambda w: (w * POLARS["x"]).std()),
+    (r"\.mean\(\) with NaN.*np\.nanmean\(x\) leaves them out", lambda w: (HOLED * w).mean()),
+    (r"np\.sum with NaN", lambda w: np.sum(HOLED * w)),
+    (r"\.sum\(\).*axis=0 or axis=None", lambda w: (TABLE * w).sum()),
+    (r"np\.cumsum", lambda w: np.cumsum(TABLE * w)),
+    (r"x\[…\].*np\.asarray", lambda w: (COLUMN[COLUMN > 1] * w)[1]),
+    (r"x\[…\]", lambda w: (TABLE * w)[0]),
+    (r"for of", lambda w: list(TABLE * w)),
+    (r"in of", lambda w: (1 in COLUMN * w) * w),
+    (r"columns that are labelled in two ways", lambda w: TABLE * w + TABLE[["b", "a"]]),
+])  # fmt: skip
+def test_what_is_another_thing_of_a_column_than_of_an_array_is_told(told, f):
+    for run in (pb.jacobian(f), pb.compile(f)):
+        with pytest.raises(TraceError, match=told):
+            run(2.0)
+
+
+def test_what_is_the_same_of_a_column_and_of_an_array_is_computed():
+    def f(w):
+        rows = (TABLE * w).sum(axis=1)
+        spread = (COLUMN * w).std(ddof=1) + np.std(COLUMN * w) + np.asarray(COLUMN * w).std() + np.nanmean(HOLED * w)
+        return spread + np.sum(TABLE * w) + rows.mean() + (COLUMN * w)[1] + (COLUMN * w)[COLUMN > 1].max()
+
+    assert f(2.0) == pytest.approx(pb.compile(f)(2.0)) == pytest.approx(2.0 * pb.grad(f)(2.0))
+    with pytest.raises(TraceError, match=r"\.std\(\)"):
+        pb.grad(lambda x: x.std())(COLUMN)
+    with pytest.raises(TraceError, match=r"\.std\(\)"):
+        _ = (pb.variable(2.0) * COLUMN).std()
+
+
 def test_a_compiled_function_sees_what_a_column_holds_now():
     column = pd.Series([1.0, 2.0, 3.0])
     compiled = pb.compile(lambda w: np.sum(w * column))

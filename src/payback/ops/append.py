@@ -209,7 +209,7 @@ def _settle(operand: Any, dtype: np.dtype[Any] | None, where: Any) -> Node:
     if aval.dtype == dtype and not aval.weak:
         return operand
     if operand.op is CONST:
-        return _settle(operand.value, dtype, where)
+        return _settle(operand.value, dtype, operand.where or where)
     return append(TABLE["cast"], (operand,), {"dtype": dtype, "weak": False}, where)
 
 

@@ -19,7 +19,7 @@ from payback.ir.where import caller, position
 from payback.ops.append import append, apply, const, freeze
 from payback.ops.row import TABLE, VARIABLE
 from payback.trace.assignment.outside import bare, by_percent, calling, storing
-from payback.trace.labels import without_labels
+from payback.trace.labels import MET, by_place, labelled, one_thing, without_labels
 from payback.trace.leaf import leaf_value
 from payback.trace.operators import (
     ARRAYS,
@@ -36,16 +36,13 @@ from payback.trace.operators import (
 )
 from payback.trace.plain_arrays import Buffered, ReadOnly, now, outside, recording
 from payback.trace.refusals.asked import by_name, not_known, unknown_text
-from payback.trace.refusals.cures import BARE, BARE_NUMBER, BARE_NUMBERS, NO_INDEX, of_library
+from payback.trace.refusals.cures import BARE, BARE_NUMBER, BARE_NUMBERS, INSTEAD, NO_INDEX, of_library
 from payback.trace.refusals.free import free, rounded, whole
 from payback.trace.text.texts import shown
 from payback.trace.tree import leaves, unflatten
 
 STOPPED = TABLE["stop_gradient"]
 become = object.__dict__["__class__"].__set__  # gives a traced value another class of ours; see `Traced.__class__`
-
-_MEMORY = "it has no memory of its own: to look at windows of it use np.lib.stride_tricks.sliding_window_view, slices"
-_INSTEAD = {"strides": _MEMORY, "data": _MEMORY, "flags": "it is never written into by others: leave this out"}
 
 
 class _NothingMore:
@@ -244,6 +241,8 @@ class Traced(metaclass=_Kind):
         HOOKS["setitem"](self, key, value, where_of_caller(2))
 
     def __getitem__(self, key: Any) -> Any:
+        if MET:
+            by_place(self, key, _getframe(1))
         recorder = recording.get()
         if recorder is not None and type(self) is Traced:
             number = recorder.read(self.node, key, _getframe(1))
@@ -320,9 +319,10 @@ class Method:
         if method is None and free(x) and x.node.value is not None:
             return getattr(x.node.value, name)
         if method is None:
-            fix = _INSTEAD.get(name, f"write it with NumPy functions that have one; {BARE_NUMBERS}")
+            fix = INSTEAD.get(name, f"write it with NumPy functions that have one; {BARE_NUMBERS}")
             what, why, fix = calling() or (f".{name} of a traced array has no derivative in payback", None, fix)
             raise MissingAttributeError(what, where=_here(), why=why, fix=fix)
+        method = one_thing(name, method) if MET else method
         return lambda *args, **kwargs: method(x, *[now(arg) for arg in args], **kwargs)
 
 
@@ -390,7 +390,7 @@ def as_traced(operand: Any) -> Any:
         return operand
     if type(operand).__module__.startswith("scipy.sparse") and (known := of_library("scipy.sparse")) is not None:
         raise TraceError(known[0], where=_here(), why=known[1], fix=known[2])
-    return made if (made := without_labels(operand)).flags.owndata else outside(made)  # a column's memory may change
+    return labelled(operand, without_labels(operand), outside)
 
 
 def holds_traced(operand: Any) -> bool:

@@ -29,7 +29,8 @@ from payback.trace.array import NODE_TYPES, Traced, Variable, as_traced
 from payback.trace.assignment.outside import calling, into_plain_array
 from payback.trace.assignment.owned import adopt
 from payback.trace.indexing import getitem
-from payback.trace.operators import FLOATING, FUNCTIONS, HOOKS, LATER, METHODS, made, where_of_caller
+from payback.trace.labels import MET, check
+from payback.trace.operators import FLOATING, FUNCTIONS, HOOKS, LATER, METHODS, is_users, made, where_of_caller
 from payback.trace.plain_arrays import Buffered, recording
 from payback.trace.refusals.asked import Elsewhere
 from payback.trace.refusals.cures import BARE, BARE_NUMBERS
@@ -399,6 +400,8 @@ def array_function(function: Any, types: Any, args: tuple[Any, ...], kwargs: dic
         return HOOKS["complex_function"](function, args, kwargs)
     implementation = FUNCTIONS.get(function)
     if implementation is not None:
+        if MET and args and type(args[0]) in NODE_TYPES and is_users(_getframe(2)):
+            check(function.__name__, args[0], args[1:], kwargs, False)
         made = implementation(*args, **kwargs)
         if function in COPIES and isinstance(made, Traced):
             made = Traced(made.node)

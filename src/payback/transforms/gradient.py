@@ -18,6 +18,7 @@ from payback.trace.array import Traced, plain
 from payback.trace.assignment.memory_order import leaf_of
 from payback.trace.assignment.views import argument, is_number, is_written, without_axes
 from payback.trace.backward import seed_for
+from payback.trace.labels import place_of
 from payback.trace.leaf import leaf_value
 from payback.trace.plain_arrays import named, now, outside, recording, watched
 from payback.trace.proof.proved import proved
@@ -131,7 +132,7 @@ class Opened:
             if type(leaf) is bool:
                 self.wrt.append(None)
                 return leaf
-            node = Node(INPUT, (), named(name, leaf), leaf_value(leaf, name), None)
+            node = Node(INPUT, (), named(name, leaf), leaf_value(leaf, name), place_of(given, leaf))
             if type(leaf) is np.ndarray and not leaf.ndim:
                 return self._without_axes(given, node)
         else:  # carried, not differentiated

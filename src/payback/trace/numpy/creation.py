@@ -14,7 +14,8 @@ from payback.trace.array import NODE_TYPES, STOPPED, Traced, Variable, as_traced
 from payback.trace.assignment.buffer import alias, any_traced, buffer
 from payback.trace.assignment.views import has_gaps, is_number, laid_as, laid_out, without_axes
 from payback.trace.assignment.views import in_order as lay
-from payback.trace.dispatch import COPIES, SPREAD, here, implements
+from payback.trace.dispatch import COPIES, SPREAD, emit, here, implements
+from payback.trace.labels import MET, labels_of
 from payback.trace.numpy.arguments import array_of, arrayed, traced_array
 from payback.trace.numpy.map import astype, concatenate, copy, reshape, stack
 from payback.trace.operators import COMPLEX, FUNCTIONS, HOOKS, LATER
@@ -82,7 +83,7 @@ def array(original: Callable[..., Any], obj: Any, dtype: Any = None, **kwargs: A
     if kwargs.get("copy", True):
         made = copy(made, kwargs.get("order") or ("K" if isinstance(obj, Traced) else "C"))
     extra = kwargs.get("ndmin", 0) - made.ndim
-    return reshape(made, (1,) * extra + made.shape) if extra > 0 else without_axes(made)
+    return reshape(made, (1,) * extra + made.shape) if extra > 0 else without_axes(_no_column(made))
 
 
 def _is_complex(obj: Any, dtype: Any) -> bool:
@@ -104,6 +105,11 @@ def _is_held(x: Any) -> bool:
     return isinstance(x, (Traced, Buffered)) or type(x) in COMPLEX
 
 
+def _no_column(x: Any) -> Any:
+    """An array, also of what was computed with a column of pandas: see `labels.py`."""
+    return emit("identity", x) if MET and isinstance(x, Traced) and labels_of(x.node) is not None else x
+
+
 def _lies(x: Any, order: str) -> bool:
     """Whether an array lies in memory by rows ("C") or by columns ("F")."""
     current = now(x.re if type(x) in COMPLEX else x)
@@ -117,7 +123,7 @@ def _already(original: Callable[..., Any], a: Any, dtype: Any = None, *args: Any
         return HOOKS["complex_array"](a, dtype)
     if isinstance(a, (Traced, Buffered)) and (dtype is None or np.dtype(dtype) == a.dtype):
         if np.ndim(a) or not isinstance(a, Traced) or not is_number(a):
-            return a
+            return _no_column(a)
         return without_axes(Traced((astype(a, a.dtype) if a.node.aval.weak else a).node))
     if isinstance(now(a), Traced) or (isinstance(a, (list, tuple)) and holds_traced(a)):
         return array(np.array, a, dtype)

@@ -6,6 +6,8 @@ NO_INDEX = "a traced floating value cannot be an index"  # what `meaning.py` kno
 BARE = "pb.stop_gradient(x)"
 BARE_NUMBER = f"for the bare number write float({BARE})"
 BARE_NUMBERS = f"for the bare numbers write {BARE}"
+_MEMORY = "it has no memory of its own: to look at windows of it use np.lib.stride_tricks.sliding_window_view, slices"
+INSTEAD = {"strides": _MEMORY, "data": _MEMORY, "flags": "it is never written into by others: leave this out"}
 
 _SCIPY = "SciPy's compiled code takes bare numbers"
 _NO_HISTORY = "what it computes from them has no history"

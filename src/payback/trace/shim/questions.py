@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Iterator
 from sys import _getframe
 from typing import Any, NoReturn
 
@@ -14,6 +15,7 @@ from payback.trace.assignment.buffer import Buffer
 from payback.trace.assignment.outside import drawing
 from payback.trace.assignment.written import Written
 from payback.trace.dispatch import here
+from payback.trace.labels import MET, by_place
 from payback.trace.refusals.asked import asked_whether
 from payback.trace.refusals.free import free, rounded
 
@@ -32,7 +34,15 @@ def _round(self: Any, digits: int | None = None) -> Any:
     return round(float(value)) if digits is None else round(value, digits)
 
 
+def _iter(self: Any) -> Iterator[Any]:
+    if MET:
+        by_place(self, "for", _getframe(1))
+    return _entries(self)
+
+
 def _contains(self: Any, item: Any) -> bool:
+    if MET:
+        by_place(self, "in", _getframe(1))
     return bool((self == item).value.any())
 
 
@@ -91,6 +101,7 @@ class OfArrays:
         return self.made.__get__(x, kind)
 
 
+_entries = Traced.__iter__
 for _kind in (Traced, Written):
     _kind.shape = _kind.shape.setter(_set_shape)  # type: ignore[method-assign,assignment,attr-defined]
 _SequencePatterns.register(Traced)
@@ -101,7 +112,7 @@ Traced.__divmod__, Traced.__rdivmod__ = _divmod, _rdivmod  # type: ignore[attr-d
 Traced.__contains__ = _contains  # type: ignore[attr-defined]
 Traced.__round__ = _round  # type: ignore[attr-defined]
 Traced.__len__ = OfArrays(Traced.__len__, arrays=True)  # type: ignore[method-assign,assignment]
-Traced.__iter__ = OfArrays(Traced.__iter__, arrays=True)  # type: ignore[method-assign,assignment]
+Traced.__iter__ = OfArrays(_iter, arrays=True)  # type: ignore[method-assign,assignment]
 Traced.backward = OfArrays(Traced.backward, arrays=False)  # type: ignore[method-assign,assignment]
 Traced.grad = OfArrays(Traced.grad, arrays=False)  # type: ignore[method-assign,assignment]
 Traced.__hash__ = _hash  # type: ignore[assignment,method-assign]

@@ -17,6 +17,7 @@ import numpy as np
 from payback.trace.array import NODE_TYPES
 from payback.trace.assignment.buffer import Buffer, any_traced
 from payback.trace.dispatch import COPIES, SPREAD, current
+from payback.trace.labels import MET, check
 from payback.trace.numpy.creation import of_list
 from payback.trace.numpy.mathematics import has_traced, mathematics
 from payback.trace.operators import FUNCTIONS
@@ -46,6 +47,8 @@ def creation_wrapper(original: Callable[..., Any], answer: Callable[..., Any]) -
     @functools.wraps(original)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         if TRACING.get():
+            if MET and args and type(args[0]) in NODE_TYPES and is_answered(sys._getframe(1)):
+                check(original.__name__, args[0], args[1:], kwargs, False)
             direct = known is not None and args and type(args[0]) in NODE_TYPES and len(args) <= 2
             if direct and (not kwargs or kwargs.keys() <= _OPTIONS):
                 return known(*args, **kwargs)  # what the dispatch would come to, after a few more calls
