@@ -19,9 +19,16 @@ _READING = [
     "{p} = np.where({q} > 0, {p}, 1.0)",
     "{p}, {q} = {q}, {p}", "for i in range(2): {t} = {t} * {p}[i]", "if {p}[0] > 0: {t} = {t} - {q}",
     "{t} = np.stack([{t}, {p}]).sum(axis=0)", "{t} = combine({t}, {p})", "for row in (X, Y): {t} = {t} + row * {p}",
+    "{t} = model({t}, {p})", "{t} = sum([{t} * x for x in {p}]) / 2.0", "{t} = {t} + model.doubled(*({t}, {p}))",
+    "rows = [{t}, {p}]; rows.append({q}); {t} = {t} * rows[-1] + rows[0]", "g = lambda x: x * {t}; {t} = g({p})",
+    "{t} = {t} * sum(x * x for x in {q})", "{p} = {{'a': {p}, 'b': 1.0}}['a']",
+    "first, *rest = {p}; {t} = {t} * rest[0]",
     "{t} = {t} * np.asarray({p})", "{p} = np.concatenate([{p}, {q}])[1:4]", "{t} = {t} * np.max({p})",
 ]  # fmt: skip
 _WRITING = [
+    "rows = [{q}]; same = rows; rows.append({p}); p = same[-1]; p += 1.0", "model.write({p})",
+    "{p} = model.data; {p} += 1.0",
+    "for row in [x[:] for x in (X, {p})]: row += 0.5", "for row in (x for x in (X, {p})): row *= 0.5",
     "{p} += {q}", "{p} *= 2.0", "{p}[0] = 1.5", "{p}[:] = {q}", "np.add({p}, {q}, {p})", "np.negative({p}, {p})",
     "np.copyto({p}, {q})", "{p}.sort()", "{p}.fill(0.7)", "np.put({p}, [1], 0.1)", "write({p}, {q})",
     "np.exp({p}, **{{'out': {q}}})", "np.multiply(*({p}, {q}, {p}))", "np.clip({p}, -0.5, 0.5, {p})",
@@ -51,12 +58,27 @@ def program(rng):
     return f"def f(w, X, Y):\n    t, p, q = w * X, X, Y\n{body}    return {end}\n"
 
 
+MODEL = """
+class Model:
+    def __init__(self, data):
+        self.data = data
+    def __call__(self, a, b):
+        return a * b * self.data
+    def doubled(self, *rows):
+        return 2.0 * rows[1] * self(rows[0], rows[-1])
+    def write(self, a):
+        a -= self.data
+model = Model(np.array([0.1, 0.2, 0.4]))
+"""
+
+
 def outcome(way, code, again=1):
     """What a program gives and leaves behind, from its first run on fresh data after some others."""
     from operator import methodcaller
 
     space = {"np": np, "held": {"a": X.copy()}, "partial": functools.partial(methodcaller("fill", 0.5))}
     exec("def combine(a, b):\n    return a * b + np.cos(b)\ndef write(a, b):\n    a -= b\n", space)
+    exec(MODEL, space)
     exec(code, space)
     np.random.seed(1)
     for _ in range(again):

@@ -15,13 +15,15 @@ import inspect
 from types import CodeType
 from typing import Any
 
+from payback.trace.proof.calls import called
 from payback.trace.proof.instructions import RULES, Stack, Variables, Way
-from payback.trace.proof.pure import Kind, Unproved, join
+from payback.trace.proof.pure import Asked, Kind, Unproved, join, listed, parts, usable
 
 _MOST_STEPS = 20_000
+_MOST_PASSES = 8
 _TOO_DEEP = 8  # calls within calls
-_BARRED = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS | inspect.CO_GENERATOR | inspect.CO_COROUTINE
-_BARRED |= inspect.CO_ASYNC_GENERATOR
+_BARRED = inspect.CO_VARKEYWORDS | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
+_CLEARING = {"SWAP", "POP_TOP", "STORE_FAST", "COPY", "CALL_INTRINSIC_1", "NOP", "CACHE", "STORE_FAST_STORE_FAST"}
 
 # The codes that have been met, by id, each with the global names that it reads; None where it cannot be plain.  They
 # are kept, so that no other gets the same id; code that is made while a program runs is not kept for ever.
@@ -30,7 +32,7 @@ _MOST_CODES = 4000
 
 
 def names_of(code: CodeType) -> tuple[str, ...]:
-    """The global names that a code reads.  Raises Unproved for code that is not plain whatever they are."""
+    """The global names that a code reads, and those in it.  Raises Unproved for code that is never plain."""
     known = _codes.get(id(code))
     if known is None:
         if len(_codes) >= _MOST_CODES:
@@ -42,49 +44,83 @@ def names_of(code: CodeType) -> tuple[str, ...]:
 
 
 def _looked_through(code: CodeType) -> tuple[str, ...] | None:
-    if code.co_flags & _BARRED or code.co_cellvars or code.co_exceptiontable or code.co_kwonlyargcount:
+    if code.co_flags & _BARRED or (code.co_exceptiontable and not _handles_nothing(code)):
         return None
-    names = {}
+    names: dict[str, None] = {}
     for step in dis.get_instructions(code):
-        if step.opname not in RULES:
+        if step.opname not in RULES and not code.co_exceptiontable:
             return None
         if step.opname == "LOAD_GLOBAL":
             names[step.argval] = None
+    for inner in code.co_consts:
+        if type(inner) is CodeType:
+            try:
+                names |= dict.fromkeys(names_of(inner))
+            except Unproved:
+                return None
     return tuple(names)
+
+
+def _handles_nothing(code: CodeType) -> bool:
+    """Whether what Python does with an exception is to tidy up, as comprehensions and generators do, and raise it."""
+    steps = list(dis.get_instructions(code))
+    for handler in {entry.target for entry in dis._parse_exception_table(code)}:  # type: ignore[attr-defined]
+        after = (step.opname for step in steps if step.offset >= handler)
+        if next(name for name in after if name not in _CLEARING) != "RERAISE":
+            return False
+    return True
 
 
 class Function:
     """What is known of a function: its code, what its names stand for, and its defaults.
 
-    Made from its kind, ("function", id of its code, kinds of its globals, of its closure, of its defaults).
+    Made from its kind, ("function", id of its code, kinds of its globals, of its closure, of its defaults, and pairs of
+    a name and a kind for defaults by name only).
     """
 
-    __slots__ = ("cells", "code", "defaults", "names")
+    __slots__ = ("cells", "code", "defaults", "named", "names")
 
     def __init__(self, kind: Kind):
-        _, code, around, inside, self.defaults = kind
+        _, code, around, inside, self.defaults, self.named = kind
         self.code, names = _codes[code]
         self.names: dict[str, Kind] = dict(zip(names or (), around, strict=True))
         self.cells: dict[str, Kind] = dict(zip(self.code.co_freevars, inside, strict=True))
+
+
+class Search:
+    """What holds for all calls within a proof.
+
+    used     (namespace, name, what it stands for): that NumPy's names have not been replaced is looked at in each call
+    kept     what lists that the functions make, and variables that functions within them read, may ever hold
+    changed  whether that has grown since the pass began
+    """
+
+    def __init__(self) -> None:
+        self.used: dict[tuple[int, str], tuple[dict[str, Any], str, Any]] = {}
+        self.kept: dict[Any, Kind] = {}
+        self.changed = False
 
 
 class Proof:
     """A function's proof for arguments of certain kinds.
 
     result    what it returns
-    used      (namespace, name, what it stands for): that NumPy's names have not been replaced is looked at in each call
+    yielded   what it yields, if it is a generator
     keywords  the names that an instruction has set down for the call that follows
     """
 
-    def __init__(self, function: Function, given: Variables, depth: int = 0):
+    def __init__(self, function: Function, given: Variables, search: Search, depth: int = 0):
         if depth > _TOO_DEEP:
             raise Unproved
-        self.function, self.depth = function, depth
+        self.function, self.depth, self.search = function, depth, search
         self.result: Kind = None
-        self.used: dict[tuple[int, str], tuple[dict[str, Any], str, Any]] = {}
+        self.yielded: Kind = None
         self.keywords: tuple[str, ...] = ()
         self._steps = list(dis.get_instructions(function.code))
         self._at = {step.offset: i for i, step in enumerate(self._steps)}
+        for name in function.code.co_cellvars:
+            if name in given:
+                self.keep(name, given[name])
         self._go(given)
 
     def _go(self, given: Variables) -> None:
@@ -104,7 +140,10 @@ class Proof:
                     continue
             known[i] = stack, names
             stack, names, step = list(stack), dict(names), self._steps[i]
-            ways = RULES[step.opname](self, step, stack, names)
+            rule = RULES.get(step.opname)
+            if rule is None:
+                raise Unproved
+            ways = rule(self, step, stack, names)
             waiting += [(i + 1, stack, names)] if ways is None else ways
         raise Unproved
 
@@ -118,29 +157,83 @@ class Proof:
     def prove(self, callee: Kind, args: list[Kind], named: dict[str, Kind]) -> Kind:
         """What a function that is called here returns, once it is proved in turn."""
         function = Function(callee)
-        proof = Proof(function, bound(function, args, named), self.depth + 1)
-        self.used |= proof.used
-        if proof.result is None:
-            raise Unproved
-        return proof.result
+        proof = Proof(function, bound(function, args, named), self.search, self.depth + 1)
+        if function.code.co_flags & inspect.CO_GENERATOR:
+            return "iterator", proof.yielded
+        return usable(proof.result)
+
+    def local(self, made: Kind) -> Kind:
+        """A function that is made of its code here."""
+        code = made[1]
+        return "function", id(code), tuple([self.function.names[name] for name in names_of(code)]), (), (), ()
+
+    def cell(self, name: str) -> Kind:
+        """What a variable may hold that functions within this one share; None if nothing yet."""
+        if name in self.function.cells:
+            return self.function.cells[name]
+        return self.search.kept.get((id(self.function.code), name))
+
+    def keep(self, name: str, kind: Kind) -> None:
+        self.grown(("of", None, (id(self.function.code), name)), kind)
+
+    def grown(self, whole: Kind, part: Kind) -> Kind:
+        """A list with one part more, of this kind."""
+        if len(whole) < 3 or whole[0] != "of":
+            return "of", join(parts(whole), part)  # nobody else has it yet
+        kept, place = self.search.kept, whole[2]
+        before = kept.get(place)
+        kept[place] = after = join(before, part)
+        if after != before:
+            self.search.changed = True
+        return "of", after, place
+
+
+def rests_on(callee: Kind, args: list[Kind], named: dict[str, Kind]) -> tuple[tuple[dict[str, Any], str, Any], ...]:
+    """What the proof of such a call rests on.  Raises Unproved if there is none, Asked if it may be found yet."""
+    search = Search()
+    for _ in range(_MOST_PASSES):
+        search.changed = False
+        try:
+            called(_Outside(search), callee, args, named)  # type: ignore[arg-type]
+        except Asked:
+            raise
+        except Unproved:
+            if not search.changed:
+                raise
+        else:
+            if not search.changed:
+                return tuple(search.used.values())
+    raise Unproved
+
+
+class _Outside:
+    """Where the first function is called."""
+
+    prove, grown = Proof.prove, Proof.grown
+
+    def __init__(self, search: Search):
+        self.search, self.depth = search, -1
 
 
 def bound(function: Function, args: list[Kind], named: dict[str, Kind]) -> Variables:
     """The arguments under the names that the function has for them."""
     code = function.code
-    count = code.co_argcount
-    if len(args) > count:
+    count, names = code.co_argcount, code.co_varnames
+    by_name = names[count : count + code.co_kwonlyargcount]
+    found = dict(zip(names[:count], args, strict=False))
+    if code.co_flags & inspect.CO_VARARGS:
+        found[names[count + len(by_name)]] = listed(args[count:])
+    elif len(args) > count:
         raise Unproved
-    variables = code.co_varnames[:count]
-    found = dict(zip(variables, args, strict=False))
     for key, value in named.items():
-        if key in found or key not in variables[code.co_posonlyargcount :]:
+        if key in found or key not in (*names[code.co_posonlyargcount : count], *by_name):
             raise Unproved
         found[key] = value
-    first = count - len(function.defaults)
-    for i, variable in enumerate(variables):
-        if variable not in found:
-            if i < first:
+    defaults = dict(zip(names[count - len(function.defaults) : count], function.defaults, strict=True))
+    defaults |= dict(function.named)
+    for name in (*names[:count], *by_name):
+        if name not in found:
+            if name not in defaults:
                 raise Unproved
-            found[variable] = function.defaults[i - first]
+            found[name] = defaults[name]
     return found

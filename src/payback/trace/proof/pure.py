@@ -8,6 +8,7 @@ by nothing and so needs the shim where something traced is given to it.
 from __future__ import annotations
 
 import builtins
+from types import CodeType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,8 +19,10 @@ ANY = NUMBER | TRACED | ARRAY
 
 # A kind: these bits, or a tuple that begins with a word.
 Kind = Any
-NONE, TEXT, SLICE, MIXED = ("none",), ("text",), ("slice",), ("mixed",)
+NONE, TEXT, SLICE, MIXED = ("none",), ("text", None), ("slice",), ("mixed",)
+CALL = "__call__"
 _MOST_KINDS = 16  # of a tuple whose parts are told apart
+_CALLED = {"function", "numpy", "builtin", "bound", "partial", "either"}
 _ARITHMETIC = {"+", "-", "*", "/", "**", "@"}
 
 
@@ -93,9 +96,13 @@ _TRUTHS = {
 FUNCTIONS = _table()
 MODULES = {id(np): np, id(np.linalg): np.linalg}
 CONSTANTS = {name: getattr(np, name) for name in ("pi", "e", "inf", "nan", "euler_gamma")}
-BUILTINS = {
-    id(f): name for name in ("range", "len", "abs", "sum", "zip", "enumerate") if (f := getattr(builtins, name))
-}
+_BUILTINS = "range len abs sum zip enumerate reversed list tuple isinstance min max float int bool round"
+BUILTINS = {id(getattr(builtins, name)): name for name in _BUILTINS.split()}
+# What may be asked with `isinstance`: classes that say nothing of their own to it.
+_CLASSES = {list, tuple, dict, str, complex, np.ndarray, np.generic, np.number, np.floating, np.integer, np.float64}
+CLASSES = {id(cls): cls for cls in (*_CLASSES, np.float32, np.int64)}
+EXCEPTIONS = {id(e): e for e in vars(builtins).values() if isinstance(e, type) and issubclass(e, Exception)}
+_OF_NUMBERS = {"min", "max", "float", "int", "bool", "round"}
 # Keywords whose values are numbers, tuples of them or texts, and mean nothing that is written into.
 KEYWORDS = {"axis", "keepdims", "axis1", "axis2", "offset", "k", "n", "ord", "ddof", "axes"}
 # name -> how many arguments may be given by position
@@ -110,6 +117,31 @@ class Unproved(Exception):  # noqa: N818 (not an error: no proof)
     """Something that is not known to be plain."""
 
 
+class Asked(Unproved):
+    """An attribute that has not been looked at: it will be in the next proof."""
+
+
+# of classes and modules of the user's: the names by which proofs have asked for attributes, in that order
+asked: dict[Any, dict[str, None]] = {}
+_MOST_ASKED = 4000
+
+
+def attribute(whose: Kind, name: str) -> Kind:
+    """What an attribute of an object is.  Raises Asked where it has not been looked at."""
+    _, owner, found = whose
+    names = asked.get(owner)
+    if names is None:
+        if len(asked) >= _MOST_ASKED:
+            raise Unproved
+        names = asked[owner] = {}
+    if name not in names:
+        names[name] = None
+    place = [*names].index(name)
+    if place >= len(found):
+        raise Asked
+    return usable(found[place])
+
+
 def join(a: Kind, b: Kind) -> Kind:
     """What something may be that is either."""
     if a == b or b is None:
@@ -118,13 +150,27 @@ def join(a: Kind, b: Kind) -> Kind:
         return b
     if type(a) is int and type(b) is int:
         return a | b
-    if type(a) is tuple and type(b) is tuple and a[0] == b[0]:
-        if a[0] in ("of", "iterator", "table"):
-            return a[0], join(a[1], b[1])
+    if type(a) is int or type(b) is int:
+        return MIXED
+    if a[0] == b[0]:
+        if a[0] in ("of", "iterator"):
+            same = len(a) == len(b) == 3 and a[2] == b[2]  # the same list of the function's own
+            return (a[0], join(a[1], b[1]), a[2]) if same else (a[0], join(a[1], b[1]))
         if a[0] == "tuple" and len(a[1]) == len(b[1]):
             return "tuple", tuple(map(join, a[1], b[1]))
-    if type(a) is type(b) is tuple and {a[0], b[0]} == {"of", "tuple"}:
+        if a[0] == "table" and a[1] == b[1]:
+            return "table", a[1], tuple(map(join, a[2], b[2]))
+        if a[0] == "text":
+            return TEXT
+        if a[0] == "object" and a[1] is b[1] and len(a[2]) == len(b[2]):
+            return "object", a[1], tuple(map(join, a[2], b[2]))
+        if a[0] == "of class":
+            return "of class", join(a[1], b[1])
+    if {a[0], b[0]} == {"of", "tuple"}:
         return "of", join(parts(a), parts(b))
+    if a[0] in _CALLED and b[0] in _CALLED:
+        ways = dict.fromkeys([*(a[1] if a[0] == "either" else [a]), *(b[1] if b[0] == "either" else [b])])
+        return ("either", tuple(ways)) if len(ways) <= _MOST_KINDS else MIXED
     return MIXED
 
 
@@ -139,6 +185,8 @@ def parts(kind: Kind) -> Kind:
         for part in kind[1]:
             found = join(found, part)
         return found
+    if kind[0] == "table":
+        return TEXT
     raise Unproved
 
 
@@ -155,13 +203,13 @@ def of_constant(value: Any) -> Kind:
     if value is None or value is Ellipsis:
         return NONE
     if kind is str:
-        return TEXT
+        return "text", value
     if kind is slice:
         return SLICE
     if kind is tuple:
-        if value and all(type(part) is str for part in value):
-            return "names", value
         return listed([of_constant(part) for part in value])
+    if kind is CodeType:
+        return "code", value
     raise Unproved
 
 
@@ -172,7 +220,11 @@ def of_numpy(value: Any) -> Kind:
         return "numpy", id(value)
     if id(value) in MODULES and MODULES[id(value)] is value:
         return "module", id(value)
-    return ("builtin", BUILTINS[id(value)]) if id(value) in BUILTINS else None
+    if id(value) in BUILTINS:
+        return "builtin", BUILTINS[id(value)]
+    if id(value) in EXCEPTIONS:
+        return "raises", id(value)
+    return ("class", id(value)) if id(value) in CLASSES else None
 
 
 def usable(kind: Kind) -> Kind:
@@ -191,7 +243,7 @@ def is_bare(kind: Kind) -> bool:
     """Whether it is a number, a tuple of them, or a text: an axis, a shape, an option."""
     if type(kind) is int:
         return kind == NUMBER
-    if kind in (NONE, TEXT):
+    if kind == NONE or kind[0] == "text":
         return True
     return kind[0] in ("of", "tuple") and parts(kind) in (None, NUMBER)
 
@@ -200,6 +252,27 @@ def bounds(kinds: list[Kind]) -> None:
     for kind in kinds:
         if kind != NONE and kind != NUMBER:
             raise Unproved
+
+
+def compared(a: Kind, b: Kind) -> int:
+    """The truth, or the truths, of a comparison."""
+    if type(a) is type(b) is tuple and a[0] == b[0] == "text":
+        return NUMBER
+    return operation("?", a, b) | NUMBER
+
+
+def is_within(a: Kind, b: Kind) -> int:
+    """Of `a in b`: a number or a text in a container of such."""
+    among = parts(b) if type(b) is tuple else None
+    if not (among == NUMBER == a or (type(among) is type(a) is tuple and among[0] == a[0] == "text")):
+        raise Unproved
+    return NUMBER
+
+
+def truth(kind: Kind) -> None:
+    """Of what is asked whether it is true: objects of the user's say that themselves."""
+    if type(usable(kind)) is tuple and kind[0] == "object":
+        raise Unproved
 
 
 def operation(sign: str, a: Kind, b: Kind) -> int:
@@ -217,24 +290,35 @@ def operation(sign: str, a: Kind, b: Kind) -> int:
 def entry(of: Kind, index: Kind) -> Kind:
     if type(of) is tuple:
         if of[0] == "table":
-            if index != TEXT:
-                raise Unproved
-            return usable(of[1])
+            return _value(of, index)
         if of[0] not in ("of", "tuple"):
             raise Unproved
-        return usable(of if index == SLICE else parts(of) if index == NUMBER else None)
+        return usable(("of", parts(of)) if index == SLICE else parts(of) if index == NUMBER else None)
     for part in index[1] if type(index) is tuple and index[0] == "tuple" else (index,):
         if type(part) is not int and part not in (NONE, SLICE):
             raise Unproved
     return of | NUMBER
 
 
-def _joined(kind: Kind) -> int:
-    """What the entries may be of an array that is made of it: of a list of arrays and numbers, or of one."""
+def _value(table: Kind, key: Kind) -> Kind:
+    """What a dictionary has under a key; under any if that is not known."""
+    if type(key) is not tuple or key[0] != "text":
+        raise Unproved
+    _, names, values = table
+    if key[1] in names:
+        return usable(values[names.index(key[1])])
+    return usable(parts(("tuple", values)))
+
+
+def _joined(kind: Kind, deep: bool = False) -> int:
+    """What the entries may be of an array that is made of it: of a list of arrays and numbers, or of one.
+
+    deep: whether lists may stand in the list; NumPy dispatches by nothing in those.
+    """
     if type(kind) is int:
         return kind
     part = parts(kind)
-    return number(part) if part is not None else NUMBER
+    return NUMBER if part is None else _joined(part, True) if deep else number(part)
 
 
 def answer(pure: Pure, args: list[Kind]) -> Kind:
@@ -242,14 +326,14 @@ def answer(pure: Pure, args: list[Kind]) -> Kind:
     if not args or len(args) > pure.most:
         raise Unproved
     if pure.way == "formula":
-        if args[0] != TEXT or any(type(kind) is not int for kind in args[1:]):
+        if type(args[0]) is int or args[0][0] != "text" or any(type(kind) is not int for kind in args[1:]):
             raise Unproved
         return ANY
     if pure.name == "where" and len(args) < 3:  # it answers with a tuple
         raise Unproved
     for i, kind in enumerate(args):
         if pure.way == "make":
-            if kind != NONE and _joined(kind) & TRACED:
+            if kind != NONE and _joined(kind, True) & TRACED:
                 raise Unproved
         elif i >= pure.arrays:
             if not is_bare(kind):
@@ -280,10 +364,32 @@ def of_method(name: str, of: int, args: list[Kind]) -> Kind:
     return TRACED if of == TRACED and name in ("sum", "mean", "reshape", "transpose", "ravel", "flatten") else ANY
 
 
+def of_table(name: str, table: Kind, args: list[Kind]) -> Kind:
+    """What a method of a dictionary's answers with."""
+    if args or name not in ("keys", "values", "items"):
+        raise Unproved
+    values = parts(("tuple", table[2]))
+    if values is None:
+        return "iterator", None
+    return "iterator", TEXT if name == "keys" else values if name == "values" else ("tuple", (TEXT, usable(values)))
+
+
 def of_builtin(name: str, args: list[Kind]) -> Kind:
     if name == "range":
         bounds(args)
         return "of", NUMBER
+    if name in _OF_NUMBERS:
+        if not args or any(kind != NUMBER for kind in args):
+            raise Unproved
+        return NUMBER
+    if name == "isinstance":
+        if len(args) != 2 or type(args[1]) is int:
+            raise Unproved
+        truth(args[0])  # objects of the user's may say themselves of what class they are
+        kinds = args[1][1] if args[1][0] == "tuple" else (args[1],)
+        if any(type(kind) is int or kind[0] not in ("class", "builtin") for kind in kinds):
+            raise Unproved
+        return NUMBER
     if not args or (len(args) > 1 and name != "zip"):
         raise Unproved
     first = args[0]
@@ -297,5 +403,18 @@ def of_builtin(name: str, args: list[Kind]) -> Kind:
         part = parts(first)
         return NUMBER if part is None else number(part) | NUMBER
     if name == "enumerate":
-        return "iterator", ("tuple", (NUMBER, usable(parts(first))))
-    return "iterator", ("tuple", tuple([usable(parts(kind)) for kind in args]))
+        return "iterator", _pair((NUMBER, parts(first)))
+    if name == "zip":
+        return "iterator", _pair([parts(kind) for kind in args])
+    if name == "reversed":
+        if type(first) is not int and first[0] not in ("of", "tuple"):
+            raise Unproved
+        return "iterator", parts(first)
+    if type(first) is tuple and first[0] == "tuple":
+        return first
+    return "of", parts(first)
+
+
+def _pair(kinds: Any) -> Kind:
+    """What comes of several at once; nothing, where one is empty."""
+    return None if None in kinds else ("tuple", tuple(map(usable, kinds)))

@@ -1,0 +1,172 @@
+"""What is called in bytecode, and attributes: the second part of the table of `instructions.py`."""
+
+from __future__ import annotations
+
+import dis
+import sys
+from typing import TYPE_CHECKING
+
+from payback.trace.proof.instructions import NULL, Stack, Variables, rule, taken
+from payback.trace.proof.pure import (
+    CALL,
+    CONSTANTS,
+    FUNCTIONS,
+    KEYWORDS,
+    METHODS,
+    MODULES,
+    NONE,
+    NUMBER,
+    Kind,
+    Unproved,
+    answer,
+    attribute,
+    is_bare,
+    join,
+    of_builtin,
+    of_method,
+    of_numpy,
+    of_table,
+    usable,
+)
+
+if TYPE_CHECKING:
+    from payback.trace.proof.proof import Proof
+
+_METHOD_BIT = sys.version_info >= (3, 12)  # LOAD_ATTR tells calls of methods
+
+
+@rule("LOAD_ATTR", "LOAD_METHOD")
+def _attribute(proof: Proof, step: dis.Instruction, stack: Stack, names: Variables) -> None:
+    stack.append(_attribute_of(proof, stack.pop(), step.argval))
+    if step.opname == "LOAD_METHOD" or (_METHOD_BIT and (step.arg or 0) & 1):
+        stack.append(NULL)
+
+
+def _attribute_of(proof: Proof, of: Kind, name: str) -> Kind:
+    if type(of) is int:
+        if name in ("T", "mT"):
+            return of
+        if name == "shape":
+            return "of", NUMBER
+        if name in ("ndim", "size"):
+            return NUMBER
+        if name in METHODS:
+            return "method", name, of
+        raise Unproved
+    if of[0] == "object":
+        found = attribute(of, name)
+        if type(found) is tuple and found[0] == "property":
+            return proof.prove(found[1], [of], {})
+        return ("bound", found[1], of) if type(found) is tuple and found[0] == "of class" else found
+    if of[0] == "table" or (len(of) == 3 and of[0] == "of" and name == "append"):
+        return "method", name, of
+    if of[0] != "module":
+        raise Unproved
+    module = MODULES[of[1]]
+    found = module.__dict__.get(name)
+    proof.search.used[of[1], name] = module.__dict__, name, found
+    if name == "newaxis" and found is None:
+        return NONE
+    if name in CONSTANTS and found is CONSTANTS[name]:
+        return NUMBER
+    kind = of_numpy(found)
+    if kind is None:
+        raise Unproved
+    return kind
+
+
+@rule("KW_NAMES")
+def _keywords(proof: Proof, step: dis.Instruction, stack: Stack, names: Variables) -> None:
+    proof.keywords = proof.function.code.co_consts[step.arg or 0]
+
+
+@rule("CALL_KW")
+def _call_with_keywords(proof: Proof, step: dis.Instruction, stack: Stack, names: Variables) -> None:
+    proof.keywords = tuple([kind[1] for kind in stack.pop()[1]])
+    _call(proof, step, stack, names)
+
+
+@rule("CALL")
+def _call(proof: Proof, step: dis.Instruction, stack: Stack, names: Variables) -> None:
+    count, keywords, proof.keywords = step.arg or 0, proof.keywords, ()
+    if type(keywords) is not tuple or len(keywords) > count:
+        raise Unproved
+    args = [usable(arg) for arg in taken(stack, step)]
+    named = dict(zip(keywords, args[count - len(keywords) :], strict=True))
+    callee, first = _callee(stack)
+    stack.append(called(proof, callee, [*first, *args[: count - len(keywords)]], named))
+
+
+@rule("CALL_FUNCTION_EX")
+def _call_with_many(proof: Proof, step: dis.Instruction, stack: Stack, names: Variables) -> None:
+    table = stack.pop() if (step.arg or 0) & 1 else ("table", (), ())
+    args = stack.pop()
+    if type(args) is int or args[0] != "tuple" or table[0] != "table":
+        raise Unproved
+    callee, first = _callee(stack)
+    stack.append(called(proof, callee, [*first, *args[1]], dict(zip(table[1], table[2], strict=True))))
+
+
+@rule("DICT_MERGE", "DICT_UPDATE")
+def _merge(proof: Proof, step: dis.Instruction, stack: Stack, names: Variables) -> None:
+    more, at = stack.pop(), -(step.arg or 0)
+    whole = stack[at]
+    if type(more) is int or more[0] != "table" or not set(more[1]).isdisjoint(whole[1]):
+        raise Unproved
+    stack[at] = "table", whole[1] + more[1], whole[2] + more[2]
+
+
+def _callee(stack: Stack) -> tuple[Kind, list[Kind]]:
+    """What is called, and what it is bound to."""
+    two = [stack.pop(), stack.pop()]
+    if NULL in two:
+        two.remove(NULL)
+        return two[0], []
+    return two[1], two[:1]
+
+
+def called(proof: Proof, callee: Kind, args: list[Kind], named: dict[str, Kind]) -> Kind:
+    """What a call answers with."""
+    if type(callee) is not tuple:
+        raise Unproved
+    way = callee[0]
+    if way == "function":
+        return proof.prove(callee, args, named)
+    if way == "bound":
+        return called(proof, callee[1], [callee[2], *args], named)
+    if way == "partial":
+        _, of, given, keywords = callee
+        count = len(given) - len(keywords)
+        return called(proof, of, [*given[:count], *args], dict(zip(keywords, given[count:], strict=True)) | named)
+    if way == "either":
+        found = None
+        for each in callee[1]:
+            found = join(found, called(proof, each, args, named))
+        return found
+    if way == "object":
+        method = attribute(callee, CALL)
+        if type(method) is int or method[0] != "of class":
+            raise Unproved
+        return called(proof, method[1], [callee, *args], named)
+    for key, value in named.items():
+        if key not in KEYWORDS or not is_bare(value):
+            raise Unproved
+    if way == "numpy":
+        return answer(FUNCTIONS[callee[1]][1], args)
+    if named:
+        return _of_method(callee, args) if way == "method" and type(callee[2]) is int else usable(None)
+    if way == "method":
+        if callee[1] == "append" and len(args) == 1:
+            proof.grown(callee[2], args[0])
+            return NONE
+        return _of_method(callee, args)
+    if way == "builtin":
+        return of_builtin(callee[1], args)
+    if way == "raises":
+        return ("raised",)
+    raise Unproved
+
+
+def _of_method(callee: Kind, args: list[Kind]) -> Kind:
+    _, name, of = callee
+    return of_method(name, of, args) if type(of) is int else of_table(name, of, args)
