@@ -109,6 +109,28 @@ def test_the_test_command_is_what_ci_runs():
     assert "-m pytest -n auto --full" in ci
 
 
+NAMED = re.compile(r"`((?:[\w.-]+/)*[\w-]+\.(?:py|md|ts|txt|toml))`")
+
+
+def unknown_files(text, files):
+    """The files that a text names and that are nowhere: by the end of a path, as `ad/sweep.py`."""
+    return [name for name in NAMED.findall(text) if not any(f"/{file}".endswith(f"/{name}") for file in files)]
+
+
+def test_a_file_that_is_nowhere_is_found():
+    files = ["src/payback/ad/sweep.py", "docs/glass.md"]
+    assert unknown_files("see `sweep.py`, `ad/sweep.py` and `docs/glass.md`", files) == []
+    assert unknown_files("see `weep.py`, `run/sweep.py`", files) == ["weep.py", "run/sweep.py"]
+
+
+def test_the_files_that_notes_and_sources_name_are_there():
+    sources = sorted((ROOT / "src").rglob("*.py"))
+    texts = [ROOT / "CONTRIBUTING.md", ROOT / "docs" / "design.md", *sources]
+    files = [file.as_posix() for folder in ("src", "tests", "benchmarks", "docs", "ui/src")
+             for file in (ROOT / folder).rglob("*.*")] + [file.as_posix() for file in ROOT.glob("*.*")]  # fmt: skip
+    assert {str(p.relative_to(ROOT)): found for p in texts if (found := unknown_files(p.read_text("utf-8"), files))} == {}
+
+
 DOCUMENT = """
 ```python
 a = 2
