@@ -124,11 +124,11 @@ def test_a_file_that_is_nowhere_is_found():
 
 
 def test_the_files_that_notes_and_sources_name_are_there():
-    sources = sorted((ROOT / "src").rglob("*.py"))
-    texts = [ROOT / "CONTRIBUTING.md", ROOT / "docs" / "design.md", *sources]
-    files = [file.as_posix() for folder in ("src", "tests", "benchmarks", "docs", "ui/src")
-             for file in (ROOT / folder).rglob("*.*")] + [file.as_posix() for file in ROOT.glob("*.*")]  # fmt: skip
-    assert {str(p.relative_to(ROOT)): found for p in texts if (found := unknown_files(p.read_text("utf-8"), files))} == {}
+    texts = [ROOT / "CONTRIBUTING.md", ROOT / "docs" / "design.md", *(ROOT / "src").rglob("*.py")]
+    folders = [ROOT / name for name in ("src", "tests", "benchmarks", "docs", "ui/src")]
+    files = [p.as_posix() for p in ROOT.glob("*.*")] + [p.as_posix() for folder in folders for p in folder.rglob("*.*")]
+    missing = {str(p.relative_to(ROOT)): unknown_files(p.read_text("utf-8"), files) for p in texts}
+    assert {name: found for name, found in missing.items() if found} == {}
 
 
 DOCUMENT = """
