@@ -109,6 +109,28 @@ def test_the_test_command_is_what_ci_runs():
     assert "-m pytest -n auto --full" in ci
 
 
+NAMED = re.compile(r"`((?:[\w.-]+/)*[\w-]+\.(?:py|md|ts|txt|toml))`")
+
+
+def unknown_files(text, files):
+    """The files that a text names and that are nowhere: by the end of a path, as `ad/sweep.py`."""
+    return [name for name in NAMED.findall(text) if not any(f"/{file}".endswith(f"/{name}") for file in files)]
+
+
+def test_a_file_that_is_nowhere_is_found():
+    files = ["src/payback/ad/sweep.py", "docs/glass.md"]
+    assert unknown_files("see `sweep.py`, `ad/sweep.py` and `docs/glass.md`", files) == []
+    assert unknown_files("see `weep.py`, `run/sweep.py`", files) == ["weep.py", "run/sweep.py"]
+
+
+def test_the_files_that_notes_and_sources_name_are_there():
+    texts = [ROOT / "CONTRIBUTING.md", ROOT / "docs" / "design.md", *(ROOT / "src").rglob("*.py")]
+    folders = [ROOT / name for name in ("src", "tests", "benchmarks", "docs", "ui/src")]
+    files = [p.as_posix() for p in ROOT.glob("*.*")] + [p.as_posix() for folder in folders for p in folder.rglob("*.*")]
+    missing = {str(p.relative_to(ROOT)): unknown_files(p.read_text("utf-8"), files) for p in texts}
+    assert {name: found for name, found in missing.items() if found} == {}
+
+
 DOCUMENT = """
 ```python
 a = 2

@@ -1,4 +1,4 @@
-"""NumPy's calls on traced values: which row of the table, or which function of `numpy_map`, answers.
+"""NumPy's calls on traced values: which row of the table or which function of `trace/numpy` answers.
 
 `implements` registers a function under the NumPy function that it stands for.  A function that is not
 registered raises, naming the nearest one that is: nothing is computed silently without its derivative.  Where no

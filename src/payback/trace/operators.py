@@ -22,7 +22,7 @@ from payback.ops.row import CONST, INPUT, TABLE, VARIABLE, Row
 from payback.ops.shadows import LARGE, constant, shade, shadowed
 from payback.trace.refusals.handled import FAILING, unsure
 
-FUNCTIONS: dict[Any, Callable[..., Any]] = {}  # filled by numpy_map
+FUNCTIONS: dict[Any, Callable[..., Any]] = {}  # filled by `implements` of `dispatch.py`
 METHODS: dict[str, Callable[..., Any]] = {}
 HOOKS: dict[str, Callable[..., Any]] = {}  # filled by the files on item assignment
 

@@ -1,7 +1,8 @@
 """Training on a table: from columns to a network that predicts a column.
 
-`train_table` splits the rows, encodes them by what the training rows alone show, trains, and tests on rows that nothing
-else has looked at.  The command line and the benchmarks call it; what it makes is saved and loaded as a `TableModel`.
+`prepare` splits the rows and encodes them by what the training rows alone show; `train_prepared` trains, and tests on
+rows that nothing else has looked at.  The command line and the benchmarks call them; what they make is saved and loaded
+as a `TableModel`.
 """
 
 from __future__ import annotations
@@ -165,7 +166,7 @@ class Start:
 
 @dataclass(frozen=True)
 class Trained:
-    """What `train_table` made: the model of the best start, and how it came about."""
+    """What `train_prepared` made: the model of the best start, and how it came about."""
 
     model: TableModel
     run: Run
