@@ -18,6 +18,7 @@ import pytest
 import scipy.integrate
 import scipy.optimize
 import sympy
+from sklearn.preprocessing import StandardScaler
 
 import payback as pb
 from payback.errors import DifferentiationError, TraceError
@@ -321,6 +322,43 @@ def test_a_compiled_function_sees_what_a_column_holds_now():
     assert compiled(2.0) == 12.0
     column.iloc[0] = 10.0
     assert compiled(2.0) == 30.0
+
+
+def _frame():
+    columns = {"x": [1.0, 2.0, 3.0], "n": pd.array([1, 2, 3], dtype="Int64"), "k": pd.Categorical(["u", "v", "v"])}
+    return pd.DataFrame(columns)
+
+
+@pytest.mark.parametrize("f", [
+    lambda w, frame: w * frame["x"].mean(),
+    lambda w, frame: np.sum(w * np.exp(frame["x"])),
+    lambda w, frame: w * frame.iloc[0, 0],
+    lambda w, frame: w * float(frame["n"].sum()) + w * float((frame["k"] == "u").sum()),
+    lambda w, frame: w * frame["x"].loc[2],
+])  # fmt: skip
+def test_a_compiled_function_sees_what_has_been_done_to_a_frame(f):
+    frame = _frame()
+    compiled = pb.compile(lambda w: f(w, frame))
+    assert compiled(2.0) == f(2.0, frame)
+    for change in (
+        lambda: frame.loc.__setitem__((0, "x"), 10.0),
+        lambda: frame.loc.__setitem__((0, "n"), 7),
+        lambda: frame.loc.__setitem__((1, "k"), "u"),
+        lambda: frame.__setitem__("x", [4.0, 6.0, 7.0]),
+        lambda: setattr(frame, "index", [1, 2, 0]),
+    ):
+        change()
+        assert compiled(2.0) == f(2.0, frame)
+
+
+def test_a_compiled_function_sees_what_polars_and_estimators_hold_now():
+    frame, scaler = pl.DataFrame({"x": [1.0, 2.0]}), StandardScaler().fit([[1.0], [3.0]])
+    compiled = pb.compile(lambda w: w * frame["x"].sum() + w * scaler.mean_[0])
+    assert compiled(2.0) == 2.0 * 3.0 + 2.0 * 2.0
+    frame[0, "x"] = 5.0
+    assert compiled(2.0) == 2.0 * 7.0 + 2.0 * 2.0
+    scaler.fit([[5.0], [7.0]])
+    assert compiled(2.0) == 2.0 * 7.0 + 2.0 * 6.0
 
 
 def test_storing_into_a_column_is_said():

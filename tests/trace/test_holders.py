@@ -1,5 +1,6 @@
 """Functions that a program keeps under no name: in tables, defaults, classes, arguments, or looked up as methods."""
 
+import collections
 import functools
 import math
 from math import sin
@@ -22,6 +23,11 @@ TABLE = {
 LIST = [sin]
 TUPLE = (sin,)
 KEYS = {math.cos: 1.0, math.sin: (math.sin, math.cos), "last": 2.0}
+ORDERED = collections.OrderedDict({math.cos: 1.0, math.sin: sin, "sin": math.sin})
+QUEUE = collections.deque([1, sin])
+Pair = collections.namedtuple("Pair", "number f")
+PAIR = Pair(1.0, sin)
+FILLED = collections.defaultdict(list, f=sin, pairs=[PAIR, PAIR])
 MEMBERS = [{math.sin}, frozenset((math.sin, "sin"))]
 EVERYWHERE = np.vectorize(math.sin)
 logpdf = scipy.stats.norm.logpdf
@@ -72,6 +78,11 @@ PLACES = {
     "a class": Kept(),
     "a method's default": Kept().by_default,
     "a namespace that is none of a module": _in_a_space_of_its_own(),
+    "an ordered table": lambda x: ORDERED["sin"](x) if [*ORDERED].index(math.cos) == 0 else 0.0,
+    "an ordered table's keys": lambda x: ORDERED[math.sin](x),
+    "a queue": lambda x: QUEUE[1](x),
+    "a named tuple": lambda x: PAIR.f(x) * PAIR.number,
+    "a table that fills itself": lambda x: FILLED["f"](x) / 2 + FILLED["pairs"][1].f(x) / 2,
     "np.vectorize": lambda x: EVERYWHERE(x).sum(),
 }
 
@@ -81,6 +92,7 @@ def test_functions_are_answered_wherever_they_are_kept(name):
     f = PLACES[name]
     assert pb.grad(f)(0.3) == pytest.approx(SLOPE, rel=1e-15)
     assert pb.compile(pb.grad(f))(0.3) == pytest.approx(SLOPE, rel=1e-12)
+    assert PAIR.f is QUEUE[1] is ORDERED["sin"] is ORDERED[math.sin] is FILLED["f"] is sin
     assert TABLE["sin"] is LIST[0] is TUPLE[0] is Kept.f is sin is by_default.__defaults__[0]
     assert math.sin in MEMBERS[0]
     assert [*KEYS] == [math.cos, math.sin, "last"]

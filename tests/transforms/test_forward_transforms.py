@@ -186,6 +186,30 @@ def test_float32_stays():
     assert pb.hessian(lambda x: np.sum(x**3))(x).dtype == np.float32
 
 
+def _added_at(w):
+    bins = np.zeros(4)
+    np.add.at(bins, [0, 0, 3], w)
+    return bins
+
+
+@pytest.mark.parametrize("bins", [
+    _added_at,
+    lambda w: np.bincount([0, 0, 3], w),
+    lambda w: np.histogram([0.3, 0.35, 2.6], bins=4, range=(0, 4), weights=w)[0],
+    lambda w: np.cumsum(_added_at(w)[::-1]),
+    lambda w: np.add.reduceat(np.bincount([3, 3, 5], w), [0, 2, 4]),
+    lambda w: np.bincount([3, 3, 5], w).reshape(3, 2).max(axis=1),
+    lambda w: np.linalg.norm(np.bincount([3, 3, 5], w).reshape(3, 2), axis=1),
+])  # fmt: skip
+def test_empty_bins_stand_still(bins):
+    """Their root has an infinite derivative at 0."""
+    w, f = np.array([1.0, 2.0, 3.0]), lambda w: np.sum(np.sqrt(bins(w)))
+    paid = pb.grad(f)(w)
+    assert np.isfinite(paid).all()
+    for run in (pb.jvp, pb.compile(lambda f, x, v: pb.jvp(f, x, v), static_argnums=0)):
+        assert run(f, (w,), (w,))[1] == pytest.approx(paid @ w)
+
+
 def test_empty_shapes():
     assert pb.jacobian(lambda x: x * 2)(np.zeros((0, 3))).shape == (0, 3, 0, 3)
     assert pb.jacobian(lambda x: x[:0], mode="reverse")(np.zeros(3)).shape == (0, 3)

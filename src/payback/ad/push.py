@@ -16,6 +16,7 @@ from payback.ad.algebra import Gradient, Masked, no_derivative
 from payback.ad.squares import Roots
 from payback.ad.sweep import live_nodes
 from payback.ir.node import Node
+from payback.ops.index import payment_positions
 from payback.ops.namespace import Select
 from payback.ops.reduce import spread
 from payback.ops.several import PART
@@ -67,8 +68,9 @@ def _pushed(gradient: Gradient, node: Node, dots: dict[int, Any]) -> Any:
         return _total(gradient, node, [part for part in parts if part is not None])
     if row.kind == "reduction":
         y = spread(m, gradient.operand(node), m.shape(args[0]), **params)
-        paid = gradient.dense(gradient.times(dots[0], row.partials[0](m, args[0], y, params["axes"])))
-        return m.sum(paid, axes=params["axes"], keepdims=params["keepdims"])
+        paid = gradient.times(dots[0], row.partials[0](m, args[0], y, params["axes"]))
+        moved = m.sum(gradient.dense(paid), axes=params["axes"], keepdims=params["keepdims"])
+        return _summed(gradient, node, dots[0], moved) if type(dots[0]) is Masked else moved
     plain = {slot: gradient.dense(dot) for slot, dot in dots.items()}
     if row.name == "contract":  # linear in each argument by itself
         parts = [
@@ -78,6 +80,8 @@ def _pushed(gradient: Gradient, node: Node, dots: dict[int, Any]) -> Any:
         return _total(gradient, node, parts)
     # linear in its floating arguments together; what has no tangent stands still
     moved = row.value(m, *_beside(gradient, node, plain, np.zeros), **params)
+    if row.name == "scatter":
+        return moved if _is_owed(node) else Masked(_reached(gradient, node, dots), moved)
     if (row.name in _JOINS and len(dots) < len(node.args)) or any(type(dot) is Masked for dot in dots.values()):
         return _carried(gradient, node, dots, moved)
     return moved
@@ -95,10 +99,38 @@ def _carried(gradient: Gradient, node: Node, dots: dict[int, Any], moved: Any) -
     if row.name in _MOVES and len(masks) == len(dots):
         return Masked(row.value(m, *_beside(gradient, node, masks, _nowhere), **params), moved)
     if row.name in ("sum", "mean"):
-        return Masked(m.gt(m.sum(masks[0], axes=params["axes"], keepdims=params["keepdims"]), 0), moved)
+        return _summed(gradient, node, dots[0], moved)
+    if row.name in _RUNNING:
+        ones = m.where(masks[0], 1.0, gradient.constant(np.zeros((), node.aval.dtype)[()]))
+        return Masked(m.gt(row.value(m, ones, *map(gradient.operand, node.args[1:]), **params), 0.0), moved)
     return moved
 
 
+def _summed(gradient: Gradient, node: Node, dot: Masked, moved: Any) -> Masked:
+    """What a reduction made of a tangent: it stands still where all that it reduces does."""
+    m, params = gradient.m, node.params
+    mask = gradient.whole_mask(dot, node.args[0])
+    return Masked(m.gt(m.sum(mask, axes=params["axes"], keepdims=params["keepdims"]), 0), moved)
+
+
+def _reached(gradient: Gradient, node: Node, dots: dict[int, Any]) -> Any:
+    """The entries that something is added to which moves: an empty bin of a histogram stands still."""
+    params, masks = node.params, [gradient.operand(arg) for arg in node.args]
+    for slot in payment_positions(params["counts"]):
+        dot, arg = dots.get(slot), node.args[slot]
+        masks[slot] = (
+            gradient.whole_mask(dot, arg) if type(dot) is Masked
+            else gradient.constant(np.full(arg.shape, dot is not None, np.bool_)[()])
+        )  # fmt: skip
+    return gradient.m.scatter(*masks, **{**params, "dtype": np.dtype(np.bool_)})
+
+
+def _is_owed(node: Node) -> bool:
+    """Whether a sweep made it: what is owed has its own masks."""
+    return node.where is not None and len(node.where) > 2
+
+
+_RUNNING = ("cumsum", "reduceat")
 _JOINS = ("concatenate", "stack")
 _MOVES = ("index", "reshape", "transpose", "broadcast", *_JOINS)
 

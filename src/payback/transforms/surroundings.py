@@ -7,11 +7,9 @@ import functools
 import operator
 import os
 import sys
-import threading
 from array import array
-from collections import ChainMap, OrderedDict, deque
+from collections import ChainMap, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextvars import ContextVar
 from io import IOBase
 from types import (
     BuiltinFunctionType,
@@ -32,12 +30,11 @@ from payback.ops.append import is_immutable
 from payback.trace.array import Variable
 from payback.transforms.bits import SMALL, kept_bits, same_bits
 from payback.transforms.draws import is_generator, states
+from payback.transforms.held import MISSING, entries, within
 from payback.transforms.unread import BY_ANY_NAME, alike, globals_of, loaded, names_in, only_added_to
 
 _NUMBERS = (bool, int, float, complex, str, bytes, type(None), np.generic)
 _LIBRARIES = sys.stdlib_module_names - {"__main__"} | {"numpy", "scipy", "payback"}
-_MISSING = object()
-_CACHED = type(functools.cache(int))
 
 _Space = Mapping[str, Any]
 
@@ -69,7 +66,7 @@ class Around:
         except ValueError:  # it is not bound any more
             return not self.changes()
         for _, get, name, was in self._names:
-            if get(name, _MISSING) is not was:
+            if get(name, MISSING) is not was:
                 return not self.changes()
         for f, code in self._functions:
             if f.__code__ is not code:
@@ -83,7 +80,7 @@ class Around:
     def changes(self) -> list[str]:
         """What is different now, for people."""
         found = [label for label, cell, was in self._cells if not _same(_content(cell), was)]
-        found += [label for label, get, name, was in self._names if not _same(get(name, _MISSING), was)]
+        found += [label for label, get, name, was in self._names if not _same(get(name, MISSING), was)]
         found += [f"the code of {f.__name__}" for f, code in self._functions if f.__code__ is not code]
         for holder in self._holders:
             now, held = holder.look(), holder.held
@@ -114,7 +111,7 @@ class Around:
 
         if any(decides(_content(cell), was, name) for name, cell, was in self._cells):
             return True
-        if any(decides(get(name, _MISSING), was, name) for _, get, name, was in self._names):
+        if any(decides(get(name, MISSING), was, name) for _, get, name, was in self._names):
             return True
         for holder in self._holders:
             now, held, half = holder.look(), holder.held, len(holder.held) // 2
@@ -225,7 +222,7 @@ class _Search:
         elif issubclass(kind, (functools.partial, functools.partialmethod)):
             self._next += ((label, value.func), *(("the arguments of partial", arg) for arg in value.args))
             self._nameless += value.args
-            self._hold("the keywords of partial", lambda: _entries(value.keywords), value.keywords)
+            self._hold("the keywords of partial", lambda: entries(value.keywords), value.keywords)
         elif issubclass(kind, ModuleType):  # that some object holds: one that is named is read by its reader's names
             if not _is_library(value.__name__) and not _is_installed(value.__name__):
                 self._space(label, [vars(value)])
@@ -240,7 +237,7 @@ class _Search:
     def _object(self, label: str, value: Any) -> None:
         kind = type(value)
         if issubclass(kind, (dict, MappingProxyType)):
-            self._hold(label, lambda: _entries(value), value)
+            self._hold(label, lambda: entries(value), value)
         elif issubclass(kind, (list, tuple, set, frozenset, deque)):
             fixed = kind in (tuple, frozenset)
             self._hold(label, value.copy if kind is list else lambda: list(value), value, fixed=fixed)
@@ -253,18 +250,12 @@ class _Search:
         elif _is_plain(value):
             slots = [s for c in kind.__mro__ for s in _slots(c)]
             if hasattr(value, "__dict__"):
-                self._hold(label, lambda: _entries(vars(value)), value, named=True)
+                self._hold(label, lambda: entries(vars(value)), value, named=True)
             if slots:
                 self._hold_attributes(label, value, slots)
-        if kind is os.environ.__class__:
-            self._hold("os.environ", lambda: _entries(value._data), value)
-        elif issubclass(kind, ContextVar):
-            self._hold(value.name, lambda: (value.get(_MISSING),), value)
-        elif issubclass(kind, threading.local):
-            self._hold(label, lambda: _entries(vars(value)), value, named=True)
-        elif kind is _CACHED:  # these say that it was cleared, or has learned more
-            hits = value.cache_info().hits
-            self._hold(label, lambda: (value.cache_info().misses, value.cache_info().hits < hits), value)
+        if (known := within(value)) is not None:
+            called, look, named = known
+            self._hold(called or label, look, value, named)
         if callable(value):  # a compiled function, for one, or np.vectorize's
             self._next += ((label, getattr(value, name, None)) for name in ("__wrapped__", "pyfunc"))
         self._next.append((kind.__name__, kind))
@@ -276,7 +267,7 @@ class _Search:
         self.holders.append(_Holder(label, look, held, of, named, fixed))
 
     def _hold_attributes(self, label: str, of: Any, names: list[str], fixed: bool = False) -> None:
-        self._hold(label, lambda: [*names, *(getattr(of, name, _MISSING) for name in names)], of, True, fixed)
+        self._hold(label, lambda: [*names, *(getattr(of, name, MISSING) for name in names)], of, True, fixed)
 
     def names_of(self, thing: Any) -> set[str] | None:
         """All names that lead to it; None if it is reached in another way, too."""
@@ -314,7 +305,7 @@ class _Search:
         if own and f.__defaults__:
             self._hold(f"a default of {f.__name__}", lambda: f.__defaults__ or (), f)
         if own and f.__kwdefaults__:
-            self._hold(f"a default of {f.__name__}", lambda: _entries(f.__kwdefaults__ or {}), f)
+            self._hold(f"a default of {f.__name__}", lambda: entries(f.__kwdefaults__ or {}), f)
         closed = [_content(cell) for cell in f.__closure__ or ()]
         if not _of_library(f):  # which binds its own but once
             self.cells += zip(f.__code__.co_freevars, f.__closure__ or (), closed, strict=True)
@@ -387,27 +378,20 @@ class _Search:
         """
         found: list[Any] = []
         for k, space in enumerate(spaces):
-            value = space.get(name, _MISSING)
-            if value is _MISSING:
+            value = space.get(name, MISSING)
+            if value is MISSING:
                 continue
             path = f"{label}.{name}" if label else name
             for place in spaces[: k + 1]:
-                self.names[id(place), name] = path, place.get, name, place.get(name, _MISSING)
+                self.names[id(place), name] = path, place.get, name, place.get(name, MISSING)
             if type(value) is not ModuleType and (whole or not callable(value)):
                 self._next.append((path, value))
             found.append(value)
             if "super" not in self._mentioned:  # which goes on to the others
                 break
         for space in spaces if not found and name in self._asked else ():  # it need not be there
-            self.names[id(space), name] = f"{label}.{name}", space.get, name, _MISSING
+            self.names[id(space), name] = f"{label}.{name}", space.get, name, MISSING
         return found[0] if found else None
-
-
-def _entries(mapping: Mapping[Any, Any]) -> Sequence[Any]:
-    # a dict whatever it says itself, as SciPy's dok_array, that it has rows; but for another order, which is kept apart
-    if isinstance(mapping, dict) and not isinstance(mapping, OrderedDict):
-        return [*dict.keys(mapping), *dict.values(mapping)] if dict.__len__(mapping) else ()
-    return [*mapping, *mapping.values()]
 
 
 def _slots(kind: type) -> Iterable[str]:

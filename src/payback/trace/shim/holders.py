@@ -9,17 +9,26 @@ large is taken for data.
 from __future__ import annotations
 
 import functools
+from collections import OrderedDict, defaultdict, deque
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
 import numpy as np
 
 _DEEP, _LARGE, _MOST = 4, 256, 4000
-HOLDING = {dict, list, set, tuple, frozenset, staticmethod, functools.partial, np.vectorize}
-
-_DEEPER = HOLDING | {FunctionType}
+_DICTS = {dict, OrderedDict, defaultdict}
+_HOLDING = {*_DICTS, list, deque, set, tuple, frozenset, staticmethod, functools.partial, np.vectorize}
 
 _Place = tuple[Any, Any, bool, Any, Any]  # holder, key, whether it is an attribute, what is there and its stand-in
+
+
+def holds(kind: type) -> bool:
+    """Whether things of this type are looked into; named tuples among them."""
+    return kind in _HOLDING or (issubclass(kind, tuple) and hasattr(kind, "_make"))
+
+
+def _is_deeper(kind: type) -> bool:
+    return kind is FunctionType or holds(kind)
 
 
 def _there(holder: Any, key: Any, named: bool) -> Any:
@@ -41,7 +50,7 @@ def _set(holder: Any, key: Any, named: bool, thing: Any) -> None:
 def _rekey(holder: dict[Any, Any] | set[Any], others: dict[int, Any]) -> None:
     """Put others in the place of keys or members, in the same order."""
     parts: Any = [others.get(id(key), key) for key in holder]
-    if type(holder) is dict:
+    if isinstance(holder, dict):
         parts = list(zip(parts, holder.values(), strict=True))
     holder.clear()
     holder.update(parts)
@@ -68,7 +77,7 @@ class Places:
         kind = type(thing)
         if kind is FunctionType:
             self._defaults(thing, deep)
-        if kind not in HOLDING or deep > _DEEP:
+        if not holds(kind) or deep > _DEEP:
             return thing
         if kind is staticmethod:
             inner = self.of(thing.__func__, deep + 1)
@@ -83,19 +92,20 @@ class Places:
         self._left -= len(thing)
         if len(thing) > _LARGE or self._left < 0 or id(thing) in self._seen:
             return thing
-        parts = thing.values() if kind is dict else thing
-        if kind in (dict, set) and not self.stand_ins.keys().isdisjoint(map(id, thing)):
+        is_dict = kind in _DICTS
+        parts = thing.values() if is_dict else thing
+        if (is_dict or kind is set) and not self.stand_ins.keys().isdisjoint(map(id, thing)):
             self._seen.add(id(thing))
             self.keyed.append(thing)
-        if self.stand_ins.keys().isdisjoint(map(id, parts)) and _DEEPER.isdisjoint(map(type, parts)):
+        if self.stand_ins.keys().isdisjoint(map(id, parts)) and not any(map(_is_deeper, {*map(type, parts)})):
             return thing  # most of them, in no time
-        if kind in (tuple, frozenset):
+        if kind is frozenset or issubclass(kind, tuple):
             made = [self.of(part, deep + 1) for part in thing]
-            return thing if all(map(_same, made, thing)) else kind(made)
+            return thing if all(map(_same, made, thing)) else getattr(kind, "_make", kind)(made)
         self._seen.add(id(thing))
         if kind is set:
             return thing
-        for key, part in list(thing.items() if kind is dict else enumerate(thing)):
+        for key, part in list(thing.items() if is_dict else enumerate(thing)):
             self.look(thing, key, False, part, deep)
         return thing
 
@@ -106,7 +116,7 @@ class Places:
             if name.startswith("__"):
                 continue
             kind = type(part)
-            if kind in HOLDING:
+            if holds(kind):
                 self.look(space, name, False, part)
             elif kind is FunctionType:
                 if part.__module__ == module:

@@ -56,7 +56,7 @@ from payback.trace.refusals.meaning import meant
 from payback.trace.scalars.floats import Float
 from payback.trace.scipy import sparse_products  # noqa: F401
 from payback.trace.shim import questions  # noqa: F401
-from payback.trace.shim.holders import HOLDING, Places
+from payback.trace.shim.holders import Places, holds
 from payback.trace.shim.kinds import Asking, asks
 from payback.trace.shim.libraries import FORMULAS, LIBRARIES, TRUSTING, Watch, complete, numpy_of_formulas, wrapper_of
 from payback.trace.shim.methods import Methods, calls_methods
@@ -298,7 +298,7 @@ class _Installed:
                 self.cells.append((cell, content))
             elif isinstance(content, (FunctionType, MethodType, functools.partial)):
                 self.function(content, seen)
-            elif type(content) in HOLDING:
+            elif holds(type(content)):
                 places.look(cell, "cell_contents", True, content)
             else:
                 self.module(content)
@@ -328,7 +328,7 @@ class _Installed:
             pair = _pair({name: thing for name, thing in space.items() if id(thing) in _WRAPPERS})
             if pair is not None:
                 self.put(space, pair)
-            holding = [name for name, part in space.items() if type(part) in HOLDING]
+            holding = [name for name, part in space.items() if holds(type(part))]
             if holding and not isinstance(thing, ModuleType):
                 places = Places(_WRAPPERS)
                 for name in holding:

@@ -1,0 +1,64 @@
+"""What objects of Python's and of other libraries hold that a function may read, and how to look at it again."""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
+from typing import Any
+
+MISSING = object()
+_CACHED = type(functools.cache(int))
+_OF_PANDAS = ("_ndarray", "_data", "_mask", "_pa_array")  # where its own kinds of arrays keep their entries
+
+Look = Callable[[], Sequence[Any]]
+
+
+def within(value: Any) -> tuple[str, Look, bool] | None:
+    """What it is called if not as its name, how to look at what it holds, and whether these are attributes; or None."""
+    kind = type(value)
+    if kind is os.environ.__class__:
+        return "os.environ", lambda: entries(value._data), False
+    if issubclass(kind, ContextVar):
+        return value.name, lambda: (value.get(MISSING),), False
+    if issubclass(kind, threading.local):
+        return "", lambda: entries(vars(value)), True
+    if kind is _CACHED:  # these say that it was cleared, or has learned more
+        hits = value.cache_info().hits
+        return "", lambda: (value.cache_info().misses, value.cache_info().hits < hits), False
+    of = {base.__module__.partition(".")[0] for base in kind.__mro__}
+    if "sklearn" in of and hasattr(value, "__dict__"):  # what an estimator has learned
+        return "", lambda: entries(vars(value)), True
+    look = _pandas(value) if "pandas" in of else _polars(value) if "polars" in of else None
+    return None if look is None else ("", look, False)
+
+
+def entries(mapping: Mapping[Any, Any]) -> Sequence[Any]:
+    # a dict whatever it says itself, as SciPy's dok_array, that it has rows; but for another order, which is kept apart
+    if isinstance(mapping, dict) and not isinstance(mapping, OrderedDict):
+        return [*dict.keys(mapping), *dict.values(mapping)] if dict.__len__(mapping) else ()
+    return [*mapping, *mapping.values()]
+
+
+def _pandas(value: Any) -> Look | None:
+    """A column's or a frame's arrays, which it may write into or replace, and its labels, which it may replace; what
+    groups, windows and `.iloc` show."""
+    if hasattr(value, "_mgr"):
+        manager = value._mgr
+        return lambda: [value._mgr, *manager.arrays, *manager.axes]
+    own = [name for name in _OF_PANDAS if hasattr(value, name)]
+    if own:
+        return lambda: [getattr(value, name) for name in own]
+    return (lambda: (value.obj,)) if hasattr(value, "obj") else None
+
+
+def _polars(value: Any) -> Look | None:
+    """The hashes of what a column or a frame holds, which shows nothing that stays."""
+    if hasattr(value, "hash_rows"):
+        return lambda: [*value.columns, value.hash_rows().to_numpy().tobytes()] if value.width else ()
+    if hasattr(value, "hash") and hasattr(value, "to_numpy"):
+        return lambda: (value.hash().to_numpy().tobytes(),)
+    return None
