@@ -75,8 +75,8 @@ class Traced(metaclass=_Kind):
     @property
     def __class__(self) -> type:  # type: ignore[override]
         """What `isinstance` is told: the class of the plain value, so that a program takes its usual branch."""
-        aval = self.node.aval
-        if aval.shape or getattr(self, "alias", None) is not None or type(self) in ARRAYS:
+        # of what has been written into this needs no node
+        if type(self) in ARRAYS or getattr(self, "alias", None) is not None or (aval := self.node.aval).shape:
             return np.ndarray if not HOOKS["leaves_to_operand"](_getframe(1)) else type(self)
         if aval.dtype.kind != "f":  # an index, a condition: what has no derivative is looked at by itself
             return type(self)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
+from math import prod
 from typing import Any
 
-import numpy as np
+from numpy import arange, concatenate, ndarray
 
 from payback.ir.node import Node
 from payback.ops.append import apply
@@ -14,41 +14,45 @@ from payback.ops.row import TABLE
 _FAN_IN = 32  # parts of one node: the sweep looks at all arguments of a node for each of them
 
 
-def as_box(places: np.ndarray[Any, Any], shape: tuple[int, ...], whole: tuple[int, ...]) -> tuple[Any, ...] | None:
+def as_box(places: ndarray[Any, Any], shape: tuple[int, ...], whole: tuple[int, ...]) -> tuple[Any, ...] | None:
     """An index of numbers and slices that reads these places of an array of shape `whole`, in order; else None."""
     if not places.size:
         return None
     at = places.reshape(shape)
     origin = (0,) * at.ndim
+    first = int(at[origin])
     axes = [axis for axis, extent in enumerate(shape) if extent > 1]
-    steps = [int(at[(*origin[:axis], 1, *origin[axis + 1 :])] - at[origin]) for axis in axes]
-    begin = [int(i) for i in np.unravel_index(int(at[origin]), whole)]
+    steps = [int(at[(*origin[:axis], 1, *origin[axis + 1 :])]) - first for axis in axes]
+    even: Any = first
+    for axis, step in zip(axes, steps, strict=True):
+        even = even + step * arange(shape[axis]).reshape(-1, *[1] * (at.ndim - 1 - axis))
+    if not (at == even).all():
+        return None
     template: list[Any] = []
-    for axis, (first, extent) in enumerate(zip(begin, whole, strict=True)):
-        stride = math.prod(whole[axis + 1 :])
+    stride = prod(whole)
+    for extent in whole:
+        stride //= extent
+        begin, first = divmod(first, stride)
         step, rest = divmod(steps[0], stride) if steps else (0, 0)
-        if not step or rest or not 0 <= first + step * (shape[axes[0]] - 1) < extent:
-            template.append(first)
+        if not step or rest or not 0 <= begin + step * (shape[axes[0]] - 1) < extent:
+            template.append(begin)
             continue
-        stop = first + step * shape[axes[0]]
-        template.append(slice(first, None if stop < 0 else stop, step))
+        stop = begin + step * shape[axes[0]]
+        template.append(slice(begin, None if stop < 0 else stop, step))
         steps, axes = steps[1:], axes[1:]
     if len(shape) == len(whole):  # it keeps axes of one entry
         template = [part if type(part) is slice else slice(part, part + 1) for part in template]
-    index = tuple(template)
-    if steps or not np.array_equal(np.arange(math.prod(whole)).reshape(whole)[index].reshape(-1), places):
-        return None
-    return index
+    return None if steps else tuple(template)
 
 
 _PARTS = 16  # slabs of an array that are put together as such
 
 
-def slabs(owners: np.ndarray[Any, Any]) -> tuple[int, list[int]] | None:
+def slabs(owners: ndarray[Any, Any]) -> tuple[int, list[int]] | None:
     """The first axis along which the owners change, and where; None where they do so too often."""
     for axis in range(owners.ndim):
-        lines = np.moveaxis(owners, axis, 0).reshape(owners.shape[axis], -1)
-        cuts = 1 + np.flatnonzero((lines[1:] != lines[:-1]).any(1))
+        lines = owners.swapaxes(axis, 0).reshape(owners.shape[axis], -1)
+        cuts = 1 + (lines[1:] != lines[:-1]).any(1).nonzero()[0]
         if cuts.size:
             return (axis, [0, *cuts.tolist(), owners.shape[axis]]) if cuts.size < _PARTS else None
     return None
@@ -65,7 +69,7 @@ def joined(parts: list[Any], place: Any) -> Node:
                 continue
             part = [part]
         runs.append(part)
-    parts = [np.concatenate(run) if type(run) is list else run for run in runs]
+    parts = [concatenate(run) if type(run) is list else run for run in runs]
     while len(parts) > 1 or not (type(parts[0]) is Node and len(parts[0].shape) == 1):
         joined, at = [], 0
         while at < len(parts):

@@ -88,8 +88,10 @@ def where_of_caller(depth: int) -> Any:
         if of is code:
             return places.get(frame.f_lasti) or place_of(frame)
         known = _places.get(id(of))
-        if known is None or known[1] is not None:
+        if known is None:
             break
+        if known[1] is not None:
+            return known[1].get(frame.f_lasti) or place_of(frame)
         frame = frame.f_back
     return place_of(frame)
 

@@ -19,6 +19,7 @@ from bisect import bisect_right
 from typing import Any
 
 import numpy as np
+from numpy import arange, array, empty, may_share_memory, ones, unique, where, zeros
 
 from payback.errors import UnsupportedError
 from payback.ir.node import Node
@@ -35,6 +36,7 @@ from payback.trace.refusals.cures import BARE, NO_INDEX
 from payback.trace.refusals.free import free
 from payback.trace.scalars.number import NUMBERS, Number, number_in, opened
 
+_RUNS = 64  # of entries of one piece, side by side: so many are looked at one by one
 SIMPLE = (int, slice, type(None), type(Ellipsis))
 
 
@@ -90,7 +92,7 @@ class Storage:
         shape = piece.shape
         if self.total > 4 * self.source.size + 4096:
             self.compact(place)
-        at[key] = np.arange(self.total, self.total + size).reshape(shape) if shape else self.total
+        at[key] = arange(self.total, self.total + size).reshape(shape) if shape else self.total
         self.pieces.append(piece)
         self.starts.append(self.total)
         self.total += size
@@ -154,54 +156,64 @@ class Storage:
         if not at.ndim:
             return self.entry(int(at), place)
         if not at.size:
-            return np.empty(at.shape, self.dtype)
+            return empty(at.shape, self.dtype)
         if self.numbers:
             self.settle()
         flat = at.ravel()
+        if len(self.pieces) == 1 and type(self.pieces[0]) is Node:
+            return self.gather(self.pieces[0], flat, at.shape, place)
         owners = self.owners(flat)
-        used, first_seen, inverse, counts = np.unique(
-            owners, return_index=True, return_inverse=True, return_counts=True
-        )
+        cuts = (owners[1:] != owners[:-1]).nonzero()[0] + 1
+        found = None if cuts.size < _RUNS else _each(owners)
+        used = owners[[0, *cuts.tolist()]].tolist() if found is None else found[0].tolist()
         if not any(type(self.pieces[k]) is Node for k in used):
-            made = np.empty(at.shape, self.dtype)
+            made = empty(at.shape, self.dtype)
             line = made.reshape(-1)
-            for j, k in enumerate(used):
-                mine = inverse == j
+            for k in set(used):
+                mine = owners == k
                 line[mine] = self.pieces[k].reshape(-1)[flat[mine] - self.starts[k]]
             return made
-        if len(used) == 1:
+        if len(set(used)) == 1:
             return self.gather(self.pieces[used[0]], flat - self.starts[used[0]], at.shape, place)
-        shown = np.may_share_memory(at, self.source)  # places that were copied are not told of a whole
+        shown = may_share_memory(at, self.source)  # places that were copied are not told of a whole
         if at.size < self.source.size <= 2 * at.size and self.source.flags.writeable and shown:
             self.compact(place)  # of one whole this is a slice, and so are the neighbors that are read beside it
             return self.read(at, place)
+        node = None
+        if found is None and len(set(used)) < len(used):  # no order of the pieces is that of the entries
+            node = self.assembled(at, owners.reshape(at.shape), place)
+        if node is None:
+            node = self.put_together(flat, owners, found or _each(owners), at.shape, place)
+        if at.flags.writeable:  # the next reader finds one piece
+            at[...] = arange(self.total, self.total + at.size).reshape(at.shape)
+            self.pieces.append(node)
+            self.starts.append(self.total)
+            self.total += at.size
+        return node
+
+    def put_together(self, flat: Any, owners: Any, found: Any, shape: tuple[int, ...], place: Any) -> Any:
+        """All pieces of which something is seen in one row, and what is seen by its places there."""
+        used, first_seen, inverse, counts = found
         parts, offset = [], 0
-        places = np.zeros(flat.size, np.int64)
-        shift = np.zeros(len(used), np.int64)  # from places in the pool to places among the parts
-        whole = np.ones(len(used), np.bool_)
-        for j in np.argsort(first_seen):
+        places = zeros(flat.size, np.int64)
+        shift = zeros(len(used), np.int64)  # from places in the pool to places among the parts
+        whole = ones(len(used), np.bool_)
+        for j in first_seen.argsort().tolist():
             piece, start = self.pieces[used[j]], self.starts[used[j]]
             size = piece.aval.size if type(piece) is Node else piece.size
             if counts[j] < size:  # only what is still seen of it
-                mine = np.flatnonzero(inverse == j)
+                mine = (inverse == j).nonzero()[0]
                 piece = self.gather(piece, flat[mine] - start, (len(mine),), place)
-                places[mine] = np.arange(offset, offset + len(mine))
+                places[mine] = arange(offset, offset + len(mine))
                 whole[j], size = False, len(mine)
             else:
                 shift[j] = offset - start
             parts.append(piece)
             offset += size
-        places = np.where(whole[inverse], flat + shift[inverse], places)
-        in_order = places.size == offset and (places == np.arange(offset)).all()
-        node = None if in_order else self.assembled(flat.reshape(at.shape), owners.reshape(at.shape), place)
-        if node is None:
-            node = self.gather(joined(parts, place), places, at.shape, place)
-        if at.flags.writeable:  # the next reader finds one piece
-            at[...] = np.arange(self.total, self.total + at.size).reshape(at.shape)
-            self.pieces.append(node)
-            self.starts.append(self.total)
-            self.total += at.size
-        return node
+        places = where(whole[inverse], flat + shift[inverse], places)
+        in_order = places.size == offset and (places == arange(offset)).all()
+        node = None if in_order else self.assembled(flat.reshape(shape), owners.reshape(shape), place)
+        return self.gather(joined(parts, place), places, shape, place) if node is None else node
 
     def assembled(self, at: np.ndarray[Any, Any], owners: np.ndarray[Any, Any], place: Any) -> Any:
         """Boxes of pieces put together slab by slab; None where they are too many, or no boxes."""
@@ -225,10 +237,8 @@ class Storage:
     def owners(self, flat: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Which piece each place belongs to."""
         if flat.size < 16:
-            return np.array([bisect_right(self.starts, at) - 1 for at in flat.tolist()])
-        if len(self.starts) == 1:
-            return np.zeros(flat.size, np.int64)
-        return np.searchsorted(np.array(self.starts), flat, "right") - 1
+            return array([bisect_right(self.starts, at) - 1 for at in flat.tolist()])
+        return array(self.starts).searchsorted(flat, "right") - 1
 
     @staticmethod
     def gather(piece: Any, places: np.ndarray[Any, Any], shape: tuple[int, ...], place: Any) -> Any:
@@ -236,7 +246,7 @@ class Storage:
         if type(piece) is not Node:
             return piece.reshape(-1)[places].reshape(shape)
         size = piece.aval.size
-        if places.size == size and (places == np.arange(size)).all():
+        if places.size == size and (places == arange(size)).all():
             return piece if piece.shape == shape else apply(TABLE["reshape"], (piece,), place, {"shape": shape})
         if not piece.shape:
             return apply(TABLE["broadcast"], (piece,), place, {"shape": shape})
@@ -247,6 +257,11 @@ class Storage:
         if len(piece.shape) > 1:
             piece = apply(TABLE["reshape"], (piece,), place, {"shape": (size,)})
         return apply(TABLE["index"], (piece, places.reshape(shape)), place, {"template": (Place(0),)})
+
+
+def _each(owners: np.ndarray[Any, Any]) -> Any:
+    """The owners in order, where each is met first, which of them owns each place, and how many places each owns."""
+    return unique(owners, return_index=True, return_inverse=True, return_counts=True)
 
 
 class View:
@@ -318,7 +333,7 @@ class Written(Traced):
         place = where_of_caller(2)
         if not isinstance(taken, np.ndarray):
             return _bare_or_traced(view.storage.entry(int(taken), place))
-        if np.may_share_memory(taken, view.at):
+        if may_share_memory(taken, view.at):
             return written(view.storage, taken)
         return _bare_or_traced(view.storage.read(taken, place))
 
