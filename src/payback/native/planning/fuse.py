@@ -56,6 +56,7 @@ class Planner(Groups):
         self.repeated = False  # a loop runs this very often: it may have kernels of its own
         self.inside = False  # they may be written into that loop
         self.small: set[Any] = set()  # such kernels
+        self.looped: set[Any] = set()
         self.known_small: dict[Any, Any] = {}  # answers of `small.small`
         self.afters: dict[Any, Any] = {}  # one object for equal epilogues
         self.rearranged: dict[Node, list[View]] = {}  # operands of products in other orders, by their own axes

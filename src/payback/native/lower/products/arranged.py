@@ -15,11 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from payback.native.lower.products.looped import fits
 from payback.native.lower.products.paid import alone
 from payback.native.planning import layout
 from payback.native.planning.layout import Buffer, View
 
 CALL = 30.0  # a product's call
+BEGIN = 5.0  # the same within a kernel
 FMA = 0.03  # a multiplication and addition in a product; of `IN_LOOPS` in loops by vectors, of `ALONE` one by one
 IN_LOOPS, ALONE = 0.25, 1.0
 STORE = 8  # multiplications that reading and storing a partial sum costs
@@ -88,6 +90,10 @@ def price(extents: list[int], moves: list[list[int]], tags: str) -> float:
     size = {kind: prod(n for n, tag in zip(extents, tags, strict=True) if tag == kind) for kind in "mnkbr"}
     tiles = -(-size["m"] // 4) * 4 * -(-size["n"] // 4) * 4
     m, n, k = (tags.rfind(kind) for kind in "mnk")
+    if min(m, n, k) >= 0 < len(tags) - 3 and fits(
+        *(size[kind] for kind in "mnk"), moves[1][n], moves[2][n], 2 * prod(extents)
+    ):
+        return size["b"] * (BEGIN + FMA * tiles * (size["r"] * size["k"] + STORE))
     packed = 0.0
     if m >= 0 and k >= 0 and moves[0][m] != 1 != moves[0][k] and size["m"] * size["k"] > LINES:
         packed += PACK * size["m"] * size["k"]

@@ -18,12 +18,14 @@ from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments
 from payback.native.lower.pointwise import code_of
 from payback.native.lower.products.after import After
-from payback.native.lower.products.arranged import PAY, Spec, around, arranged, in_runs, price_of
+from payback.native.lower.products.arranged import PAY, Spec, arranged, price_of
 from payback.native.lower.products.blocked import contraction
 from payback.native.lower.products.blocked.choice import K_BLOCK, Plan, plan
 from payback.native.lower.products.contract import Contraction
+from payback.native.lower.products.looped import looped
 from payback.native.lower.products.narrow import Few, narrow
 from payback.native.lower.products.paid import alone, by_columns, place, windows
+from payback.native.lower.products.shape import Shape, shape_of
 from payback.native.lower.products.skinny import skinny
 from payback.native.lower.products.small import Small, small, sums_beside, with_sums
 from payback.native.planning import layout
@@ -90,64 +92,6 @@ class Product(NamedTuple):
         b.ret(e.int(0))
 
 
-class Shape(NamedTuple):
-    """A contraction by kinds of axes: letters, extents and strides (of a, b, c) for batch, sums, m, n, k.
-
-    turned: whether b comes first; plain: whether there is one axis of each of m, n, k at most.
-    Sums ("r") are axes of k that are walked around the product, which adds to what is there.
-    """
-
-    turned: bool
-    plain: bool
-    tags: str
-    extents: list[int]
-    moves: list[list[int]]
-
-    def of(self, kind: str) -> list[int]:
-        return [i for i, tag in enumerate(self.tags) if tag == kind]
-
-    def size(self, kind: str) -> int:
-        return prod(self.extents[i] for i in self.of(kind))
-
-    def stride(self, which: int, kind: str) -> int:
-        """Of an operand's only axis of a kind."""
-        axes = self.of(kind)
-        return self.moves[which][axes[0]] if axes else 1
-
-
-@lru_cache(1 << 12)
-def shape_of(
-    spec: tuple[str, str, str], a: tuple[layout.Shape, layout.Shape], b: tuple[layout.Shape, layout.Shape],
-    target: tuple[layout.Shape, layout.Shape], of_matrices: bool = True,
-) -> Shape:  # fmt: skip
-    """The axes sorted and merged; rows and columns are exchanged where the result is contiguous along rows.
-
-    a, b, target: their shapes and strides.  Equal layers ask for the same again and again.
-    of_matrices: whether the dtype has products of matrices, which may stand in loops.
-    """
-    left, right, out = spec
-    extent = dict(zip(left, a[0], strict=True)) | dict(zip(right, b[0], strict=True))
-    moves = [dict(zip(letters, view[1], strict=True)) for letters, view in ((left, a), (right, b), (out, target))]
-    kinds = {
-        "b": [c for c in out if c in left and c in right],
-        "m": [c for c in out if c in left and c not in right],
-        "n": [c for c in out if c in right and c not in left],
-        "k": [c for c in left if c not in out],
-    }
-    runs = [c for c in out if moves[2][c] == 1 and extent[c] > 1]  # of windows there are two
-    last = max(runs, key=extent.__getitem__) if len(runs) > 1 else out[-1:]
-    turned = bool(out) and last in kinds["m"]
-    if turned:
-        moves[0], moves[1] = moves[1], moves[0]
-        kinds["m"], kinds["n"] = kinds["n"], kinds["m"]
-    extents, axes, tags = in_runs(kinds, extent, moves)
-    plain = all(tags.count(kind) <= 1 for kind in "mnk")
-    loops = around(extents, axes, tags) if of_matrices and not plain and 0 not in extents else None
-    if loops is not None:
-        extents, axes, tags = loops
-    return Shape(turned, plain or loops is not None, tags, extents, axes)
-
-
 class Run(NamedTuple):
     """How a product of one shape is run."""
 
@@ -181,7 +125,7 @@ def _run(
 
 def _parts(found: Shape, how: Plan) -> str:
     """What threads share, if what each of them writes is its own; "" where it is not."""
-    mine = [kind for kind in "bmn" for axis in found.of(kind)[:1] if alone(axis, found.extents, found.moves[2])]
+    mine = found.own
     if "b" in mine and found.extents[found.of("b")[0]] >= MANY:
         return "batch"
     kinds = {"rows": "mn"[how.down], "columns": "nm"[how.down]}
@@ -244,16 +188,24 @@ class Source(NamedTuple):
         facts = _facts(target.buffer.dtype, few is not None, self.spec, *self.forms)
         found, _, run = facts
         made: list[Command] = []
-        if run is not None and "r" in found.tags and not plus:
+        loops = self._loops(planner, few, plus, *facts) if plus or "r" in found.tags else None
+        if run is not None and not plus and (loops.plus if loops else "r" in found.tags):
             made = nest([("number", "-0.0", code)], [code], [("store", target, 0)], target.shape, "start")
             plus = True
-        made.append(self._command(planner, few, plus, *facts))
+        made.append(self._command(planner, few, plus, loops, *facts))
         for command in made:
             command.source = self
         return made
 
+    def _loops(self, planner: Any, few: Few | None, plus: bool, found: Shape, flops: int, run: Run | None) -> Any:
+        """The kernel for a product that loops stand around."""
+        if run is None or self.after is not None or few is not None or planner is None:
+            return None
+        code = code_of(self.operands[2].buffer.dtype)
+        return looped(planner.looped, code, run.numbers, found.tags, found.own, flops, plus, run.shared)
+
     def _command(
-        self, planner: Any, few: Few | None, plus: bool, found: Shape, flops: int, run: Run | None
+        self, planner: Any, few: Few | None, plus: bool, key: Any, found: Shape, flops: int, run: Run | None
     ) -> Command:  # fmt: skip
         a, b, target = self.operands
         code = code_of(target.buffer.dtype)
@@ -268,7 +220,7 @@ class Source(NamedTuple):
             return self._made(loops, [*views, target], numbers, views, [target], flops)
         how, (m, n, k), shared, size, of_product = run
         batch = found.tags.count("b") + found.tags.count("r")
-        key: Any = None
+        size = 0 if key else size
         if planner is not None and not shared and batch == 0:
             key = small(planner, run, code, self.after, views[1].offset)
             size = key.scratch if key else size
@@ -284,6 +236,8 @@ class Source(NamedTuple):
             if other is not None:
                 key, of_product, size, exchanged = other
                 views = views[::-1] if exchanged else views
+        if key is None and batch and (key := self._loops(planner, few, plus, found, flops, run)) is not None:
+            size = 0
         if key is None:
             if plus:
                 how = replace(how, accumulate=True, rest=how.rest and replace(how.rest, accumulate=True))
@@ -382,7 +336,7 @@ def _paid(planner: Any, node: Node, spec: Spec, a: View, b: View, text: str) -> 
     lies = place(steps, target)
     assert lies is not None
     source = Source(spec, (a, b, lies), None, (), (), f"{text} paid to windows", planner.threads)
-    (command,) = source.commands(plus=True)
+    (command,) = source.commands(planner, plus=True)
     command.source = None  # some rows of it would be another sum
     planner.commands.append(command)
     return True
