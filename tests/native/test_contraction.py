@@ -61,7 +61,8 @@ def test_an_element_has_its_bits_in_every_product_it_is_part_of(dtype):
     """Whatever the tile, the packing and the way round: rows and columns alone, and the transposed product."""
     rng = np.random.default_rng(1)
     a, b = rng.standard_normal((70, 300)).astype(dtype), rng.standard_normal((300, 66)).astype(dtype)
-    assert plans.plan(dtype, 70, 66, 300, (300, 1), (66, 1), (66, 1)).rest or emit.vector_bytes() == 16
+    lanes = emit.vector_bytes() // np.dtype(dtype).itemsize
+    assert plans.plan(dtype, 70, 66, 300, (300, 1), (66, 1), (66, 1)).rest or lanes < 8
     whole = product(a, b)
     assert np.array_equal(product(b.T, a.T), whole.T)
     for rows in (slice(0, 1), slice(3, 5), slice(7, 10), slice(10, 14), slice(11, 60)):

@@ -7,10 +7,11 @@ import amount
 import payback as pb
 from native.compare import both
 from ops.checks import same_bits
-from payback.native.codegen.emit import host_features
+from payback.native.codegen.emit import host_features, vector_bytes
 from payback.native.lower.nests.nest import Nest
 from payback.native.lower.products.blocked import place
 from payback.native.lower.products.blocked.tile import has_masked_loads
+from payback.native.planning.nests import FEWEST
 from payback.native.running import cores
 from payback.native.running.program import Program
 from payback.trace.abstract import trace
@@ -51,7 +52,7 @@ def test_no_row_is_gathered_lane_by_lane(dtype):
 
 
 @pytest.mark.skipif(not has_masked_loads(), reason="short rows are done number by number")
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", [dtype for dtype in DTYPES if vector_bytes() // np.dtype(dtype).itemsize > FEWEST])
 def test_few_rows_of_many_matrices_are_added_across_together(dtype, monkeypatch):
     """A vector of sums goes on with the next matrix; the same bits whoever has a part of them."""
     monkeypatch.setattr(cores, "WORTHWHILE", 0.0)

@@ -173,8 +173,9 @@ def plan(
     width = vectors * lanes
     far = (m * k + k * n) * size > FAR  # does not stay in the second cache, beside C
     a_unit = unit(a, m, k)
-    worth = far or (crowded(a_unit, a, k, size, rows) and m * n * k >= LARGE)
-    pack_a = worth and n > 4 * width and m > rows
+    crowd = crowded(a_unit, a, k, size, rows)
+    often = (4 if crowd or a_unit != "column" else 16) * width  # contiguous rows are about as well read where they lie
+    pack_a = (far or (crowd and m * n * k >= LARGE)) and n > often and m > rows
     pack_b = pack_a or (b_unit != "column" and not turned) or (far and m > 4 * rows)
     pack_b = pack_b or (n % width > 0 and not turned and not has_masked_loads())
     along = b_unit == "column" and not turned and a_unit != "none" and c[1] == 1 and vectors == 2 and not down
