@@ -141,3 +141,14 @@ def test_rows_of_nothing():
     f = pb.compile(lambda x: x[i] * 2.0, native=True)
     assert f(np.zeros((4, 0))).shape == (3, 0)
     assert f(np.zeros((4, 3, 0))).shape == (3, 3, 0)
+
+
+@pytest.mark.parametrize("places", [(0, 0), ([0, 1], 0), ([0, 1], [0, 0]), (1, [0])])
+def test_an_ellipsis_that_stands_for_no_axis_parts_index_arrays(places):
+    """Their axis comes first then, as in NumPy."""
+    x, rows = np.arange(18.0).reshape(3, 3, 2, 1), [1, 2]
+    index = (slice(None), rows, Ellipsis, *places)
+    np.testing.assert_array_equal(pb.compile(lambda x: x[index])(x), x[index])
+    weights = np.cos(np.arange(x[index].size)).reshape(x[index].shape)
+    paid = pb.grad(lambda x: np.sum(x[index] ** 2 * weights))
+    np.testing.assert_allclose(pb.compile(paid)(x), paid(x), rtol=1e-14)

@@ -328,3 +328,12 @@ def test_a_polynomial_with_one_coefficient_changed_is_caught(table, bits, k, mon
     wrong = Elementwise(name, dtype, 8, 2 if name in TWO_OPERANDS else 1)
     inputs = operands_of(name, SIZES[dtype], np.random.default_rng(0), dtype)
     assert farthest(wrong(*inputs), name, inputs) > LIMITS.get(name, LIMIT)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_of_two_zeros_the_second_is_taken(dtype):
+    """As NumPy does on x86: 1/x tells them apart."""
+    a = np.array([0.0, -0.0] * 9, dtype)
+    for f in (np.maximum, np.minimum):
+        assert np.array_equal(np.signbit(pb.compile(f)(a, -a)), np.signbit(-a))
+    assert not np.signbit(pb.compile(pb.nn.relu)(a)).any()

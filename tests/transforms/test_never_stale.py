@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
+import configparser
+import ctypes
 import dataclasses
 import functools
 import os
 import sys
 import threading
+import unittest.mock
 import weakref
 from array import array as typed_array
 from collections import ChainMap, OrderedDict, deque
@@ -15,6 +19,8 @@ from types import MappingProxyType, ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
+import scipy.stats
+from scipy.interpolate import interp1d
 
 import payback as pb
 from payback.trace.tree import tree_map
@@ -470,3 +476,34 @@ def test_a_frozen_dataclass_is_looked_at_as_quickly_as_a_tuple():
         assert around.unchanged()
     shape[0] = 2.0
     assert not around.unchanged()
+
+
+OF_LIBRARIES = {
+    "options": (argparse.Namespace(k=2.0), lambda o: o.k, lambda o: setattr(o, "k", 3.0)),
+    "a configuration": (
+        configparser.ConfigParser(defaults={"k": "2"}),
+        lambda o: float(o["DEFAULT"]["k"]),
+        lambda o: o["DEFAULT"].__setitem__("k", "3"),
+    ),
+    "a series": (np.polynomial.Polynomial([1.0, 2.0]), lambda o: o(2.0), lambda o: o.coef.__setitem__(0, 9.0)),
+    "a polynomial": (np.poly1d([1.0, 2.0]), lambda o: o.c[0], lambda o: o.__setitem__(1, 9.0)),
+    "a curve": (interp1d([0.0, 1.0], [2.0, 3.0]), lambda o: o.y[0], lambda o: setattr(o, "y", np.array([5.0, 6.0]))),
+    "a distribution": (scipy.stats.norm(2.0, 1.0), lambda o: o.args[0], lambda o: setattr(o, "args", (3.0, 1.0))),
+    "a number of C's": (ctypes.c_double(2.0), lambda o: o.value, lambda o: setattr(o, "value", 3.0)),
+    "an array of C's": ((ctypes.c_double * 2)(2.0, 1.0), lambda o: o[0], lambda o: o.__setitem__(0, 3.0)),
+    "a record": (np.ones(1, [("k", float)])[0], lambda o: o["k"], lambda o: o.__setitem__("k", 3.0)),
+}
+
+
+@pytest.mark.parametrize("name", OF_LIBRARIES)
+def test_objects_of_libraries_that_hold_what_they_are_given(name):
+    held, read, change = OF_LIBRARIES[name]
+    compiled = pb.compile(lambda x: x * read(held))
+    assert compiled(1.5) == 1.5 * read(held)
+    change(held)
+    assert compiled(1.5) == 1.5 * read(held)
+
+
+def test_what_has_every_attribute_is_looked_at_once():
+    mock = unittest.mock.Mock(k=2.0)
+    assert pb.compile(lambda x: x * mock.k)(1.5) == 3.0

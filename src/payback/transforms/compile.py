@@ -271,10 +271,10 @@ def compile(
     What f uses from around it is never stale: what a name of its closure, defaults or module (or of a function it may
     call) stands for, attributes of modules, classes and objects that are read by name, what containers hold, an array
     that was written into, and a mask that has changed make a new graph (`compiled.reasons` says why).  Looked at are
-    columns, frames and fitted estimators too (pandas, polars, scikit-learn), but no other libraries' objects.  To that
-    end arrays are compared with a copy at each call: what is large, or changes often, is better an argument, or
-    read-only.  A `pb.variable` is read anew at each call; only where f looks at its number (it is called once more to
-    find out) a new value makes a new graph.
+    columns, frames and fitted estimators (pandas, polars, scikit-learn), options of argparse, series and curves of
+    NumPy and SciPy; not looked at are other libraries' objects, and files.  To that end arrays are compared with a copy
+    at each call: what is large, or changes often, is better an argument, or read-only.  A `pb.variable` is read anew at
+    each call; only where f looks at its number (it is called once more to find out) a new value makes a new graph.
     donate: names or positions of arguments whose arrays the caller gives up: each is for the first result of its shape
     and dtype, in order, which is written into it and *is* it (`new is old`): what it held is gone, and arrays that show
     its memory see the new values.  An array that is read-only, a view, not C-contiguous, or overlaps another array of

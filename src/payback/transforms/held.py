@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import os
 import threading
@@ -10,9 +11,17 @@ from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any
 
+import numpy as np
+
 MISSING = object()
 _CACHED = type(functools.cache(int))
 _OF_PANDAS = ("_ndarray", "_data", "_mask", "_pa_array")  # where its own kinds of arrays keep their entries
+
+# Libraries' classes whose objects are no more than what they were given or have learned: options, series, curves.
+_HOLDING = (
+    "argparse", "configparser", "numpy.polynomial.", "scipy.interpolate.",
+    "scipy.stats._kde", "scipy.signal.", "multiprocessing.sharedctypes", "queue",
+)  # fmt: skip
 
 Look = Callable[[], Sequence[Any]]
 
@@ -30,10 +39,20 @@ def within(value: Any) -> tuple[str, Look, bool] | None:
         hits = value.cache_info().hits
         return "", lambda: (value.cache_info().misses, value.cache_info().hits < hits), False
     of = {base.__module__.partition(".")[0] for base in kind.__mro__}
-    if "sklearn" in of and hasattr(value, "__dict__"):  # what an estimator has learned
+    if kind is np.void:  # a record, which shows its array's memory
+        return "", lambda: (value.tobytes(),), False
+    if issubclass(kind, (ctypes._SimpleCData, ctypes.Array, ctypes.Structure, ctypes.Union)):
+        return "", lambda: (memoryview(value).tobytes(),), False
+    if hasattr(value, "__dict__") and ("sklearn" in of or _is_of_its_holder(kind)):
         return "", lambda: entries(vars(value)), True
     look = _pandas(value) if "pandas" in of else _polars(value) if "polars" in of else None
     return None if look is None else ("", look, False)
+
+
+def _is_of_its_holder(kind: type) -> bool:
+    """Whether what an object of this class holds is its holder's, and not the library's own matter."""
+    frozen = kind.__name__ in ("rv_continuous_frozen", "rv_discrete_frozen")
+    return frozen or issubclass(kind, np.poly1d) or kind.__module__.startswith(_HOLDING)
 
 
 def entries(mapping: Mapping[Any, Any]) -> Sequence[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 import operator
 import os
 import sys
@@ -191,7 +192,7 @@ class _Search:
 
     def _follow(self, label: str, value: Any) -> None:
         kind = type(value)  # a traced value tells isinstance that it is a number
-        if issubclass(kind, (*_NUMBERS, np.ufunc, CodeType)) or id(value) in self._seen:
+        if (issubclass(kind, (*_NUMBERS, np.ufunc, CodeType)) and kind is not np.void) or id(value) in self._seen:
             return
         if issubclass(kind, (BuiltinFunctionType, MethodWrapperType)):  # of an object, as `generator.normal`
             if not issubclass(type(value.__self__), (ModuleType, type)):
@@ -257,7 +258,7 @@ class _Search:
             called, look, named = known
             self._hold(called or label, look, value, named)
         if callable(value):  # a compiled function, for one, or np.vectorize's
-            self._next += ((label, getattr(value, name, None)) for name in ("__wrapped__", "pyfunc"))
+            self._next += ((label, inspect.getattr_static(value, name, None)) for name in ("__wrapped__", "pyfunc"))
         self._next.append((kind.__name__, kind))
 
     def _hold(self, label: str, look: Callable[[], Sequence[Any]], of: Any, named: bool = False, fixed: bool = False,

@@ -240,13 +240,13 @@ for _name in ("gt", "ge", "lt", "le", "eq", "ne"):
 
 
 def extreme(e: Emitter, code: str, x: ir.Value, y: ir.Value, name: str) -> ir.Value:
-    """np.maximum and np.minimum: a NaN of either operand comes through."""
+    """np.maximum and np.minimum: a NaN of either operand comes through, and of equal ones, two zeros, the second."""
     b = e.b
     if code == "b1":
         return b.or_(x, y) if name == "maximum" else b.and_(x, y)
-    better = compare(e, "gt" if name == "maximum" else "lt", code, y, x)
-    chosen = b.select(better, y, x)  # a NaN in x stays
-    return b.select(b.fcmp_unordered("uno", y, y), y, chosen) if _is_float(code) else chosen
+    better = compare(e, "gt" if name == "maximum" else "lt", code, x, y)
+    chosen = b.select(better, x, y)  # a NaN in y stays
+    return b.select(b.fcmp_unordered("uno", x, x), x, chosen) if _is_float(code) else chosen
 
 
 RULES["maximum"] = lambda e, code, x, y: extreme(e, code, x, y, "maximum")
@@ -263,7 +263,7 @@ def _relu(e: Emitter, code: str, x: ir.Value) -> ir.Value:
     if code[0] in "bu":
         return x
     zero = constant(x.type, 0.0 if _is_float(code) else 0)
-    return e.b.select(compare(e, "lt", code, x, zero), zero, x)
+    return e.b.select(e.b.fcmp_unordered(">", x, zero) if _is_float(code) else compare(e, "gt", code, x, zero), x, zero)
 
 
 @_rule("sqrt")

@@ -162,7 +162,7 @@ def indexed(view: View, template: tuple[Any, ...], arrays: Sequence[Shape]) -> P
     rest = [slice(None)] * (len(view.shape) - used)
     if any(part is Ellipsis for part in parts):
         at = next(i for i, part in enumerate(parts) if part is Ellipsis)
-        parts[at : at + 1] = rest
+        parts[at : at + 1] = rest or [Ellipsis]  # it parts index arrays even if it stands for no axis
     else:
         parts += rest
     fancy = bool(arrays)
@@ -170,6 +170,8 @@ def indexed(view: View, template: tuple[Any, ...], arrays: Sequence[Shape]) -> P
     strides: list[int] = []
     found, spots, offset, axis = [], [], view.offset, 0
     for at, part in enumerate(parts):
+        if part is Ellipsis:
+            continue
         if part is None:
             shape.append(1)
             strides.append(0)
