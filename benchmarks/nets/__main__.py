@@ -22,7 +22,7 @@ from benchmarks.nets.listed import STEPS
 PEERS = [("jax_", "jit"), ("jax_", "scan"), ("torch_", "eager")]
 SLOW = ("torch_", "compile")  # tens of seconds before its first step
 # in loops XLA's convolutions take many times as long
-IMAGES = ("lenet_5", "convolutions", "strided", "signals", "separable")
+IMAGES = ("lenet_5", "convolutions", "strided", "signals", "separable", "unet", "densely_connected")
 
 
 def main(arguments: Iterable[str] | None = None) -> None:

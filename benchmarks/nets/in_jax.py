@@ -28,7 +28,7 @@ def depthwise(x: Any, weight: Any) -> Any:
 
 
 LIB = SimpleNamespace(conv=conv, pool=pool, depthwise=depthwise, scan=jax.lax.scan, sigmoid=jax.nn.sigmoid,
-                      softmax=jax.nn.softmax, gelu=jax.nn.gelu, jvp=jax.jvp)  # fmt: skip
+                      softmax=jax.nn.softmax, gelu=jax.nn.gelu, jvp=jax.jvp, sums=jax.ops.segment_sum)  # fmt: skip
 
 
 def cost_of(loss: str, made: Any, y: Any) -> Any:

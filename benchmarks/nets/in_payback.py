@@ -35,8 +35,14 @@ def depthwise(x: Any, weight: Any) -> Any:
     return layer.replace(weight=weight[:, :, None])(x)
 
 
+def sums(rows: Any, places: Any, count: int) -> Any:
+    total = np.zeros((count, rows.shape[1]), rows.dtype)
+    np.add.at(total, places, rows)
+    return total
+
+
 LIB = SimpleNamespace(conv=conv, pool=pool, depthwise=depthwise, scan=pb.scan, sigmoid=pb.nn.sigmoid,
-                      softmax=pb.nn.softmax, gelu=pb.nn.gelu, jvp=pb.jvp)  # fmt: skip
+                      softmax=pb.nn.softmax, gelu=pb.nn.gelu, jvp=pb.jvp, sums=sums)  # fmt: skip
 
 
 def elbo(made: Any, given: Any, weights: Any = None) -> Any:

@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional as F  # noqa: N812  as everybody calls it
 
 from benchmarks.nets.listed import Net
+from benchmarks.nets.models import EDGES
 
 TEXTS: dict[str, Callable[..., Any]] = {}
 
@@ -180,6 +181,53 @@ def fourier_features(p: Any, x: Any) -> Any:
     return linear(p, 1, linear(p, 0, torch.cat([torch.sin(x), torch.cos(x)], 1)).relu())
 
 
+def conv_relu(p: Any, k: int, x: Any) -> Any:
+    return conv(p, k, x, padding=1)
+
+
+def beside(small: Any, large: Any) -> Any:
+    return torch.cat([F.interpolate(small, scale_factor=2, mode="nearest"), large], 1)
+
+
+@text_of
+def unet(p: Any, x: Any) -> Any:
+    a = conv_relu(p, 1, conv_relu(p, 0, x))
+    b = conv_relu(p, 3, conv_relu(p, 2, F.max_pool2d(a, 2)))
+    x = conv_relu(p, 5, beside(conv_relu(p, 4, F.max_pool2d(b, 2)), b))
+    return linear(p, 0, conv_relu(p, 6, beside(x, a)).movedim(1, -1))
+
+
+@text_of
+def densely_connected(p: Any, x: Any) -> Any:
+    x = conv_relu(p, 0, x)
+    for k in range(1, 4):
+        x = torch.cat([x, conv_relu(p, k, x)], 1)
+    return linear(p, 0, x.mean((2, 3)))
+
+
+@text_of
+def dilated(p: Any, x: Any) -> Any:
+    x, total = F.linear(x, p["in"]).transpose(1, 2), 0.0
+    for k in range(5):
+        before = F.pad(x, (2**k, 0))
+        a, b = (F.conv1d(before, p[f"{name}{k}"], dilation=2**k) for name in ("f", "g"))
+        h = F.conv1d(torch.tanh(a) * torch.sigmoid(b), p[f"o{k}"][..., None])
+        x, total = x + h, total + h
+    return linear(p, 1, linear(p, 0, total.transpose(1, 2).relu()).relu())
+
+
+FROM, TO = (torch.from_numpy(part.copy()) for part in EDGES)
+
+
+@text_of
+def messages(p: Any, x: Any) -> Any:
+    x = x[0]
+    for k in range(2):
+        x = F.linear(x, p[f"w{k}"])
+        x = (torch.zeros_like(x).index_add(0, TO, x[FROM]) + x + p[f"b{k}"]).relu()
+    return linear(p, 2, x)[None]
+
+
 def cost_of(loss: str, made: Any, y: Any) -> Any:
     if loss == "cross_entropy":
         return F.cross_entropy(made, y)
@@ -194,6 +242,8 @@ def cost_of(loss: str, made: Any, y: Any) -> Any:
 def _own(name: str, value: Any) -> Any:
     """A parameter as PyTorch has it: (outputs, inputs, places), matrices as (outputs, inputs)."""
     value = torch.from_numpy(value.copy())
+    if value.ndim == 3 and name[0] in "fg":
+        return value.movedim((-1, -2), (0, 1)).contiguous()
     if name[0] in "ck" and name[1:].isdigit():
         value = value[..., None, :] if name[0] == "k" else value
         value = value.movedim((-1, -2), (0, 1)).contiguous()

@@ -314,3 +314,62 @@ def fourier_features(xp: Any, lib: Any, p: Any, x: Any) -> Any:
     x = x @ p["frequencies"]
     x = xp.concatenate([xp.sin(x), xp.cos(x)], axis=1)
     return relu(xp, x @ p["w0"] + p["b0"]) @ p["w1"] + p["b1"]
+
+
+def conv_relu(xp: Any, lib: Any, p: Any, k: int, x: Any) -> Any:
+    return relu(xp, lib.conv(x, p[f"c{k}"], "same") + p[f"d{k}"])
+
+
+def beside(xp: Any, small: Any, large: Any) -> Any:
+    """Each entry of the small image four times, with the channels of the large one."""
+    return xp.concatenate([xp.repeat(xp.repeat(small, 2, axis=1), 2, axis=2), large], axis=-1)
+
+
+@network(lambda g: (convs(g, (3, 3, 1, 8), (3, 3, 8, 8), (3, 3, 8, 16), (3, 3, 16, 16), (3, 3, 16, 32), (3, 3, 48, 16),
+                          (3, 3, 24, 8)) | linears(g, 8, 1), *g.standard_normal((2, 16, 32, 32, 1))))  # fmt: skip
+def unet(xp: Any, lib: Any, p: Any, x: Any) -> Any:
+    a = conv_relu(xp, lib, p, 1, conv_relu(xp, lib, p, 0, x))
+    b = conv_relu(xp, lib, p, 3, conv_relu(xp, lib, p, 2, lib.pool(a)))
+    x = conv_relu(xp, lib, p, 4, lib.pool(b))
+    x = conv_relu(xp, lib, p, 5, beside(xp, x, b))
+    return conv_relu(xp, lib, p, 6, beside(xp, x, a)) @ p["w0"] + p["b0"]
+
+
+@network(lambda g: (convs(g, (3, 3, 3, 8), (3, 3, 8, 8), (3, 3, 16, 8), (3, 3, 24, 8)) | linears(g, 32, 10),
+                    *images(g, 32, 16, 3)), "cross_entropy")  # fmt: skip
+def densely_connected(xp: Any, lib: Any, p: Any, x: Any) -> Any:
+    x = conv_relu(xp, lib, p, 0, x)
+    for k in range(1, 4):
+        x = xp.concatenate([x, conv_relu(xp, lib, p, k, x)], axis=-1)
+    return xp.mean(x, axis=(1, 2)) @ p["w0"] + p["b0"]
+
+
+def dilated_data(g: Any) -> Any:
+    p = {f"{name}{k}": dense(g, 2, 16, 16) for k in range(5) for name in ("f", "g")}
+    p |= {f"o{k}": dense(g, 16, 16) for k in range(5)} | {"in": dense(g, 1, 16)} | linears(g, 16, 16, 1)
+    return p, *g.standard_normal((2, 16, 200, 1))
+
+
+@network(dilated_data)
+def dilated(xp: Any, lib: Any, p: Any, x: Any) -> Any:
+    """Gated causal convolutions of two places, 1, 2, … 16 apart (WaveNet)."""
+    x, total = x @ p["in"], 0.0
+    for k in range(5):
+        before = xp.pad(x, [(0, 0), (2**k, 0), (0, 0)])[:, : -(2**k)]
+        a, b = (before @ p[f"{name}{k}"][0] + x @ p[f"{name}{k}"][1] for name in ("f", "g"))
+        h = xp.tanh(a) * lib.sigmoid(b) @ p[f"o{k}"]
+        x, total = x + h, total + h
+    return relu(xp, relu(xp, total) @ p["w0"] + p["b0"]) @ p["w1"] + p["b1"]
+
+
+EDGES = np.random.default_rng(1).integers(0, 300, (2, 1500))  # from, to
+
+
+@network(lambda g: (linears(g, 16, 32, 32, 4), g.standard_normal((1, 300, 16)), g.standard_normal((1, 300, 4))))
+def messages(xp: Any, lib: Any, p: Any, x: Any) -> Any:
+    """Along a list of edges; one sample is what all nodes of a graph have."""
+    x = x[0]
+    for k in range(2):
+        x = x @ p[f"w{k}"]
+        x = relu(xp, lib.sums(x[EDGES[0]], EDGES[1], 300) + x + p[f"b{k}"])
+    return (x @ p["w2"] + p["b2"])[None]

@@ -7,6 +7,8 @@ import amount
 import payback as pb
 from native.compare import both, check
 from ops.checks import same_bits
+from payback.native.running.program import Program
+from payback.trace.abstract import trace
 
 WHOLE = [np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.uint64]
 
@@ -152,3 +154,26 @@ def test_an_ellipsis_that_stands_for_no_axis_parts_index_arrays(places):
     weights = np.cos(np.arange(x[index].size)).reshape(x[index].shape)
     paid = pb.grad(lambda x: np.sum(x[index] ** 2 * weights))
     np.testing.assert_allclose(pb.compile(paid)(x), paid(x), rtol=1e-14)
+
+
+@pytest.mark.parametrize("repeated", [False, True])
+def test_places_that_are_rows_are_read_once_a_row(repeated):
+    """Of places that are known, what is evenly spaced is no index: rows are added with vectors, each in its order."""
+    g = np.random.default_rng(0)
+    rows = g.integers(-30, 30, 90) if repeated else g.permutation(30)[:20]
+    flat = (rows % 30)[:, None] * 21 + np.arange(21)[::-1]
+    x = g.standard_normal((len(rows), 21)).astype(np.float32)
+
+    def f(x):
+        out = np.zeros(630, x.dtype)
+        np.add.at(out, flat, x)
+        return out[flat[:, ::2]] * x[:, ::2]
+
+    program = Program(trace(f, x).graph)
+    assert same_bits(program(x)[0], f(x))
+    for command in program.commands:
+        for view in command.operands:
+            if view.buffer.dtype.kind == "i":
+                assert view.strides[-1] == 0, command.text
+    gradient = pb.grad(lambda x: np.sum(f(x) ** 2))
+    np.testing.assert_allclose(pb.compile(gradient)(x), gradient(x), rtol=1e-5)

@@ -55,11 +55,9 @@ def lower_scatter(planner: Any, node: Node) -> bool:
         zero = ("lit", code, "0.0" if code[0] == "f" else "0")
         planner.nest([zero], [code], [("store", target, 0)], shape, "zeros")
     for value, arrays, places in payments[done:]:
-        place = View(target.buffer, places.offset, places.shape, places.strides)
-        extra, indices = [], []
-        for k, (number, extent, stride) in enumerate(places.arrays):
-            extra.append(layout.indices(planner.places(arrays[number], extent), places))
-            indices.append((k, stride))
+        strides, left = even.rest(places, lambda number, extent: planner.places(arrays[number], extent))  # noqa: B023
+        place = View(target.buffer, places.offset, places.shape, strides)
+        extra, indices = [view for view, _ in left], [(k, stride) for k, (_, stride) in enumerate(left)]
         sink = ("scatter", place, 0, *indices) if indices else ("plus", place, 0)
         planner.write(node, value, places.shape, sink, "scatter", extra)
     return True

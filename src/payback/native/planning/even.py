@@ -1,15 +1,19 @@
-"""Index arrays that are known and evenly spaced: what they read is a view, windows and diagonals as slices are."""
+"""Index arrays that are known and evenly spaced: what they read is a view, windows and diagonals as slices are.
+
+Where they are so along some of their axes, as places of whole rows are, only the others are read from memory.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from payback.ir.node import Node
 from payback.native.planning import layout
-from payback.native.planning.layout import Shape, View
+from payback.native.planning.layout import Places, Shape, View
 
 
 def known(arrays: Sequence[Node]) -> list[Any] | None:
@@ -35,6 +39,32 @@ def view(source: View, template: tuple[Any, ...], arrays: Sequence[Any]) -> View
         for axis, step in enumerate(steps, lead):
             strides[axis] += step * stride
     return View(source.buffer, offset, places.shape, tuple(strides))
+
+
+def rest(places: Places, found: Callable[[int, int], View]) -> tuple[Shape, list[tuple[View, int]]]:
+    """An index's strides over its result, with what is evenly spaced in its arrays; the places that are left of each,
+    over the result, and what one of them moves.
+
+    found(number, extent): the places that an array has in memory.
+    """
+    strides, left = list(places.strides), []
+    for number, extent, stride in places.arrays:
+        view = found(number, extent)
+        steps = _along(view)
+        for axis, step in enumerate(steps, places.first + places.count - len(steps)):
+            strides[axis] += (step or 0) * stride
+        still = tuple(s if step is None else 0 for s, step in zip(view.strides, steps, strict=True))
+        left.append((layout.indices(view._replace(strides=still), places), stride))
+    return tuple(strides), left
+
+
+def _along(places: View) -> list[int | None]:
+    """How far each axis moves places that are known, None where not always as far."""
+    if places.buffer.kind != "const" or not places.whole or prod(places.shape) == 0:
+        return [None] * len(places.shape)
+    array = places.buffer.array.reshape(places.shape)
+    gaps = [np.diff(array, axis=axis) for axis in range(array.ndim)]
+    return [int(gap.flat[0]) if gap.size and (gap == gap.flat[0]).all() else None for gap in gaps]
 
 
 def _steps(array: Any, extent: int) -> tuple[int, Shape] | None:

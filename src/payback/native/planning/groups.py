@@ -234,11 +234,11 @@ class Groups:
         places = layout.indexed(view, node.params["template"], [a.aval.shape for a in arrays])
         assert places is not None
         indices = []
-        for k, extent, stride in places.arrays:
-            there = layout.indices(self.places(arrays[k], extent), places)
+        strides, left = even.rest(places, lambda k, extent: self.places(arrays[k], extent))
+        for there, stride in left:
             have = code_of(there.buffer.dtype)
             indices.append((add(("load", there, have), have), stride))
-        moved = View(view.buffer, places.offset, places.shape, places.strides)
+        moved = View(view.buffer, places.offset, places.shape, strides)
         return add(("gather", moved, code, *indices), code)
 
     def followers(self, node: Node, most: int) -> list[Node]:
