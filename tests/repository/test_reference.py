@@ -52,7 +52,7 @@ RETURNED = {
     "run.history": (History, ""),
     "pb.open_run": (
         RecordedRun,
-        "net first_net step after_epoch walk batch rows explain why_nan account agreement svg",
+        "net first_net step after_epoch walk batch rows explain why_nan diagnose account agreement svg",
     ),
     "run.account": (Statement, "lines by check to_json"),
     "pb.explain": (
