@@ -85,7 +85,8 @@ def report(
     if out.json:
         out.result({"payback": "report", "run": run, "page": str(target), **found.to_json()})
     else:
-        out.line(str(found))
+        for line in str(found).splitlines():
+            out.line(line)
         out.line(str(target))
 
 
