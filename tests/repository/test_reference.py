@@ -57,8 +57,8 @@ RETURNED = {
     "run.account": (Statement, "lines by check to_json"),
     "pb.explain": (
         Ledger,
-        "settled pile edge paths race kappa blame through cut flow cost step by_entry entry check to_text to_json "
-        "to_dot svg html",
+        "settled pile edge paths race kappa blame through cut flow cost digits step by_entry entry check to_text "
+        "to_json to_dot svg html",
     ),
     "ledger.paths": (Paths, "all top sum gross share"),
     "pb.why_nan": (Origin, ""),
