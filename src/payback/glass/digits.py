@@ -292,7 +292,8 @@ class _Errors:
             if len(payers) > 1 and (lost := self._lost(error, before)) >= TOLD:
                 told = [_text(payer, names) for payer in payers[:3]]
                 fact = f"what {' and '.join(told)} pay cancels"
-                found.append(Loss(f"the gradient of {_text(node, names)}", node.op.name, position(node.where), lost,
+                found.append(Loss(f"the gradient of {_text(node, names)}", node.op.name,
+                                  position(node.where) if node.args else None, lost,
                                   fact))  # fmt: skip
         merged: dict[Any, Loss] = {}
         for loss in sorted(found, key=lambda loss: -loss.lost):
@@ -324,6 +325,8 @@ class _Errors:
 
 def _text(node: Node, names: Mapping[Node, str]) -> str:
     """The program's own words for a node, else its name."""
+    if node in names and not node.args:
+        return names[node]
     place = position(node.where)
     text = " ".join(place.text.split()) if place is not None and place.text else ""
     return text if 0 < len(text) <= MOST_TEXT else names.get(node) or node.op.name
