@@ -70,7 +70,7 @@ def test_a_step_that_was_not_applied_is_told_first(visit, tmp_path, at, size):
     for view in ("runmap", "statement", "microscope", "curves"):
         page = visit(tmp_path / "page.html", f"#view={view}", width=390)
         told = page.locator(".findings li").first.inner_text()
-        assert told.startswith(f"Step {at // size + 1} was not applied: ")
+        assert told.startswith(f"step {at // size + 1}: its ")
         assert f"row {at} of X" in told
         assert ("No step was applied." in page.locator(".runview").inner_text()) == (at < size and view != "curves")
 
@@ -157,14 +157,15 @@ def planted(folder: Path, kind: str):
         y[17] = 1e6
     pb.fit(net, X, y, loss="squared_error", batch_size=32, validation=0, epochs=2, progress=False, record=folder,
            optimizer=pb.optim.GradientDescent(1e-9 if kind == "poisoned" else 0.01))  # fmt: skip
-    return document(gathered(pb.open_run(folder)))
+    run = pb.open_run(folder)
+    return document(gathered(run, found=run.diagnose()))
 
 
 @pytest.mark.parametrize(
     ("kind", "measure", "first", "told"),
     [
-        ("vanishing", "gradient", "layers[0].", "times smaller than the largest one at the last step"),
-        ("dead", "dead", "layers[0].weight", "100 % of the units of layers[0].weight get no gradient"),
+        ("vanishing", "gradient", "layers[0].", "×0.2"),
+        ("dead", "dead", "layers[0].weight", "16 of 16 units of the relu after layers[0] answer 0 to all rows"),
         ("poisoned", "gradient", "", "Row 17 costs"),
     ],
 )

@@ -31,6 +31,21 @@ def page(folder):
     return json.loads(re.search(r'id="data">(.*?)</script>', target.read_text("utf-8"), re.DOTALL)[1])
 
 
+def test_what_stands_out_is_told_on_the_page_and_before_it(tmp_path, capsys):
+    (tmp_path / "own.py").write_text("def loss(p, t): return -((p[:, 0] - t) ** 2).mean()\n")
+    X = np.random.default_rng(0).normal(size=(20, 2))
+    pb.fit(pb.nn.MLP([2, 1], seed=0), X, X[:, 0], loss=lambda p, t: -((p[:, 0] - t) ** 2).mean(), epochs=1,
+           validation=0, record=tmp_path / "run", progress=False)  # fmt: skip
+    target = tmp_path / "page.html"
+    told = ["report", str(tmp_path / "run"), "--html", str(target), "--loss", f"{tmp_path / 'own.py'}:loss"]
+    assert main(told) == 0
+    _, what, cure, *_ = capsys.readouterr().out.splitlines()
+    assert what.startswith("1. answers that hit their targets cost")
+    assert cure.startswith("   what helps: turn its sign")
+    shown = json.loads(re.search(r'id="data">(.*?)</script>', target.read_text("utf-8"), re.DOTALL)[1])
+    assert shown["findings"][0]["kind"] == "wrong sign"
+
+
 def slopes(run, n):
     """Cost and gradient of step n, at the weights before it."""
     batch = run.batch(n)

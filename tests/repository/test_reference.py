@@ -52,13 +52,13 @@ RETURNED = {
     "run.history": (History, ""),
     "pb.open_run": (
         RecordedRun,
-        "net first_net step after_epoch walk batch rows explain why_nan account agreement svg",
+        "net first_net step after_epoch walk batch rows explain why_nan diagnose account agreement svg",
     ),
     "run.account": (Statement, "lines by check to_json"),
     "pb.explain": (
         Ledger,
-        "settled pile edge paths race kappa blame through cut flow cost step by_entry entry check to_text to_json "
-        "to_dot svg html",
+        "settled pile edge paths race kappa blame through cut flow cost digits step by_entry entry check to_text "
+        "to_json to_dot svg html",
     ),
     "ledger.paths": (Paths, "all top sum gross share"),
     "pb.why_nan": (Origin, ""),

@@ -19,6 +19,8 @@ export interface RunData {
   statements: Statement[];
   looks: Look[];
   failed: { n: number; told: string } | null; // the step that was not applied
+  learned: string; // what the training has come to
+  findings: { kind: string; what: string; why: string; fix: string }[]; // what stands out
 }
 
 const VIEWS = ["runmap", "curves", "statement", "microscope"] as const;
@@ -39,6 +41,8 @@ export function runPage(data: RunData, root: Element): void {
   };
   const found = findings(data);
   put(root, h("dl", { class: "facts" }, ...data.facts.map(([name, value]) => h("div", { class: "fact" }, h("dt", {}, FACTS[name]?.() ?? clean(name)), h("dd", {}, clean(value, 80))))),
+    h("p", { class: "learned" }, data.learned),
+    h("ol", { class: "findings" }, ...data.findings.map((one) => h("li", {}, h("strong", {}, clean(one.what, 400)), h("p", {}, clean(one.why, 400)), h("p", { class: "fix" }, `${w().helps} `, clean(one.fix, 400))))),
     h("ul", { class: "findings" }, ...found.map((text) => h("li", {}, text))), bar.root, body);
   draw();
 }
@@ -48,24 +52,21 @@ const FACTS: Record<string, () => string> = {
   batch_size: () => w().batchsize, rows: () => w().datarows, dtype: () => w().dtype,
 };
 
-// What is wrong with the gradients at the last step, in words: numbers that are none, units without a gradient, layers whose gradient vanishes.
+// What rows and gradients are no numbers, or cost far more than others, in words.
 export function findings(data: RunData): string[] {
-  const { rows, steps, gradient, dead } = data.map, end = steps.length - 1;
-  const failed = data.failed ? [w().foundfailed.replace("{n}", String(data.failed.n)).replace("{told}", () => clean(data.failed!.told, 400))] : [];
+  const { rows, steps, gradient } = data.map, end = steps.length - 1;
+  const failed = data.failed && !data.findings.some((one) => one.kind === "not finite") ? [w().foundfailed.replace("{n}", String(data.failed.n)).replace("{told}", () => clean(data.failed!.told, 400))] : [];
   if (end < 0) return failed;
   const found: string[] = failed, sizes = gradient.map((row) => toNumber(row[end])), say = (text: string, row: string, n: string) => text.replace("{row}", () => clean(row, 40)).replace("{n}", n);
   const tell = (text: string, badness: (number | null)[], told: (x: number) => string) => { // the worst row, and how many more
     const bad = badness.map((x, k) => [x, k] as [number | null, number]).filter((pair): pair is [number, number] => pair[0] !== null).sort((a, b) => b[0] - a[0] || a[1] - b[1]);
     if (bad.length) found.push(say(text, rows[bad[0][1]], told(bad[0][0])) + (bad.length > 1 ? ` ${w().foundmore.replace("{n}", String(bad.length - 1))}` : ""));
   };
-  const most = Math.max(...sizes.map((x) => (x !== null && Number.isFinite(x) ? x : 0)));
   const costs = data.looks.flatMap((look) => look.rows.map((row) => ({ ...row, n: look.n, x: toNumber(row.cost) ?? NaN })));
   const usual = costs.map((one) => one.x).filter(Number.isFinite).sort((a, b) => a - b)[costs.length >> 1] ?? 0;
   const worst = costs.filter((one) => !Number.isFinite(one.x) || one.x > 100 * usual).sort((a, b) => Number(Number.isFinite(a.x)) - Number(Number.isFinite(b.x)) || b.x - a.x)[0];
   if (worst) found.push(w().foundrow.replace("{row}", String(worst.sample)).replace("{x}", show(Number(worst.x.toPrecision(3)))).replace("{n}", String(worst.n)).replace("{usual}", show(Number(usual.toPrecision(2)))));
   tell(w().foundnan, sizes.map((x) => (x !== null && !Number.isFinite(x) ? 1 : null)), () => String(steps[end]));
-  tell(w().founddead, dead.map((row) => { const share = toNumber(row[end]); return share !== null && share >= 0.2 ? share : null; }), (x) => show(Math.round(100 * x)));
-  tell(w().foundsmall, sizes.map((x) => (x !== null && x > 0 && x < most / 1e4 ? most / x : null)), (x) => Number(x.toPrecision(2)).toLocaleString("en"));
   return found;
 }
 

@@ -47,6 +47,7 @@ def explain(
     paths: Annotated[bool, Parameter(negative="")] = False,
     flow: Annotated[bool, Parameter(negative="")] = False,
     cost: Annotated[bool, Parameter(negative="")] = False,
+    digits: Annotated[bool, Parameter(negative="")] = False,
     html: str | None = None,
     open: bool = False,
     out: Out,
@@ -64,7 +65,8 @@ def explain(
 
     With --json one object: payback ("explain"), version (2), target, top (a name), wrt (names), of an expression also
     expression, values and formulas (by name, in order), then the ledger as payback.glass.record describes it, and
-    kappa, flow and cost where they are asked for. NaN, infinities and numbers of paths are strings; "no path" is null.
+    kappa, flow, cost and digits where they are asked for. NaN, infinities and numbers of paths are strings; "no path"
+    is null.
 
     Parameters
     ----------
@@ -84,12 +86,14 @@ def explain(
         Also how large the adjoints are on their way down, in powers of two.
     cost
         Also the flops and bytes of the value and of its gradient.
+    digits
+        Also how many digits of the gradient are right, and where the others are lost.
     html
         Also write the account book as a page into this file.
     open
         Open the page in the browser; without --html it lies in a new private temporary folder.
     """
-    extra = {"paths": paths, "flow": flow, "cost": cost}
+    extra = {"paths": paths, "flow": flow, "cost": cost, "digits": digits}
     if html is not None:
         from payback.cli.pages import check_place
 
@@ -175,7 +179,7 @@ def _explain_expression(
     return ledger, Written(program.text, sheet.spans)
 
 
-def tell_more(book: Ledger, out: Output, paths: bool, flow: bool, cost: bool) -> dict[str, Any]:
+def tell_more(book: Ledger, out: Output, paths: bool, flow: bool, cost: bool, digits: bool) -> dict[str, Any]:
     """Print what is asked for, and return it as data."""
     told: dict[str, Any] = {}
     if paths:
@@ -184,6 +188,8 @@ def tell_more(book: Ledger, out: Output, paths: bool, flow: bool, cost: bool) ->
         told["flow"] = _tell_flow(book, out)
     if cost:
         told["cost"] = _tell_cost(book, out)
+    if digits:
+        told["digits"] = _tell_digits(book, out)
     return told
 
 
@@ -213,6 +219,15 @@ def _tell_paths(book: Ledger, out: Output) -> dict[str, Any]:
         rows.append(f"… and {len(book.leaves) - _LEAVES:,} more leaves")
     _section(out, "largest paths", rows)
     return {name: _data(kappa) for name, kappa in kappas.items()}
+
+
+def _tell_digits(book: Ledger, out: Output) -> dict[str, Any]:
+    found = book.digits()
+    _section(out, "digits", str(found).splitlines())
+    rights = {name: {"least": r.least, "median": r.median, "noise": r.noise} for name, r in found.leaves.items()}
+    places = [{"what": loss.what, "op": loss.op, "place": loss.place._asdict() if loss.place else None,
+               "lost": loss.lost, "fact": loss.fact, "times": loss.times} for loss in found.places]  # fmt: skip
+    return {"wider": found.wider, "value": found.value.least, "leaves": rights, "places": places}
 
 
 def _tell_flow(book: Ledger, out: Output) -> list[dict[str, Any]]:

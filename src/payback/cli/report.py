@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import re
 from collections.abc import Callable
 from functools import partial
@@ -14,7 +15,9 @@ from cyclopts import Parameter
 from payback.cli.options import Out
 from payback.cli.pages import check_place, show_page
 from payback.cli.subject import entry_of
+from payback.cli.target import program
 from payback.errors import InputError, PaybackError
+from payback.glass.findings import Diagnosis
 from payback.glass.page import amount, columns, document
 from payback.nn.drawing import training
 from payback.nn.module import parameters
@@ -35,6 +38,8 @@ def report(
     entry: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     steps: str | None = None,
     html: str | None = None,
+    loss: str | None = None,
+    like: str | None = None,
     open: bool = False,
     out: Out,
 ) -> None:
@@ -46,6 +51,9 @@ def report(
     cost of the batch changed, which of its rows cost most, and the account book. Steps are computed again to the bits
     of the run, and their weights must have the digest of its log. The page is one file that needs no network.
 
+    First it says what stands out: dead or saturated units, gradients that vanish or reach nothing, steps too long or
+    too short, targets that belong to other rows, and others, each with what helps.
+
     Parameters
     ----------
     run
@@ -56,16 +64,29 @@ def report(
         Steps to look at besides those that are chosen, with their account books: 37, 1,5,9 or 100-120.
     html
         Where to write the page. By default in a new private temporary folder; the path is printed.
+    loss
+        The loss function of a training that had one of its own, FILE.py:NAME.
+    like
+        A network of its structure, for a training of a class of its own, FILE.py:NAME.
     open
         Open it in the browser.
     """
     check_place(html)
-    recorded = open_run(run)
-    data = gathered(recorded, entry, numbers(steps, recorded) if steps is not None else ())
+    with contextlib.ExitStack() as programs:
+        own: dict[str, Any] = {
+            name: programs.enter_context(program(text, out)).function
+            for name, text in (("loss", loss), ("like", like))
+            if text is not None
+        }
+        recorded = open_run(run, **own)
+        found = recorded.diagnose()
+        data = gathered(recorded, entry, numbers(steps, recorded) if steps is not None else (), found)
     target = show_page(document(data), html, open and not out.json, "report.html")
     if out.json:
-        out.result({"payback": "report", "run": run, "page": str(target)})
+        out.result({"payback": "report", "run": run, "page": str(target), **found.to_json()})
     else:
+        for line in str(found).splitlines():
+            out.line(line)
         out.line(str(target))
 
 
@@ -85,8 +106,10 @@ def numbers(text: str, run: RecordedRun) -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
-def gathered(run: RecordedRun, entries: tuple[str, ...] = (), steps: tuple[int, ...] = ()) -> dict[str, Any]:
-    """What the page shows.  steps: to look at besides those that are chosen."""
+def gathered(
+    run: RecordedRun, entries: tuple[str, ...] = (), steps: tuple[int, ...] = (), found: Diagnosis | None = None
+) -> dict[str, Any]:
+    """What the page shows.  steps: to look at besides those that are chosen.  found: what stands out."""
     statements = []
     for text in entries:
         named = entry_of(text)
@@ -114,7 +137,8 @@ def gathered(run: RecordedRun, entries: tuple[str, ...] = (), steps: tuple[int, 
     facts += [(name, f"{x:,}" if isinstance(x, int) else str(x).partition("(")[0]) for name, x in settings]
     title = f"{str(run.settings.get('optimizer', '')).partition('(')[0]} · {run.folder.name}"
     head = {"kind": "run", "title": title, "facts": facts, "curves": curves, "statements": statements}
-    return head | mapped | {"failed": _failed(run)}
+    stands = {"learned": "", "findings": []} if found is None else found.to_json()
+    return head | mapped | {"failed": _failed(run)} | stands
 
 
 def _failed(run: RecordedRun) -> dict[str, Any] | None:

@@ -11,6 +11,7 @@ from payback.glass.accounts import Account, Edge
 from payback.glass.blame import Blame, Cut, Part
 from payback.glass.check import check, check_replay
 from payback.glass.cost import Cost, cost
+from payback.glass.digits import Digits, digits
 from payback.glass.flow import Flow, flow
 from payback.glass.forms import Forms
 from payback.glass.paths import Paths
@@ -65,6 +66,14 @@ class Questions(Forms):
     def cost(self) -> Cost:
         """Flops and bytes of the value and of its gradient, counted op by op, beside the bound."""
         return cost(self._book)
+
+    def digits(self) -> Digits:
+        """How many digits of the gradient are right, entry by entry, and which nodes lose the others: by the same graph
+        and sweep in a wider dtype (float64 for float32, NumPy's long double for float64).
+
+        Returns a `payback.glass.digits.Digits`, which prints itself.  Raises InputError where no wider dtype is.
+        """
+        return digits(self._book)
 
     def step(self) -> Walk:
         """A walk through the events, forwards and back, with breakpoints."""

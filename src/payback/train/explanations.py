@@ -77,12 +77,12 @@ Loss = Callable[..., Any]
 
 def evaluation(loss: Loss, net: Any, batch: Batch, native: bool) -> Evaluation:
     """See `RecordedRun.evaluation`."""
-    cost = _Cost(loss, batch)
+    cost = Cost(loss, batch)
     return evaluated(lambda net: cost(net, batch.X, batch.y, batch.weights), (net,), {}, native,
                      lambda top, wrt: cost.called(Seen(top, wrt, {}, {}, None, {}), net))  # fmt: skip
 
 
-class _Cost:
+class Cost:
     """The cost of a batch.
 
     What payback's own layers and losses compute in it has no line of the user's: the place that asked is taken off.
@@ -118,7 +118,7 @@ def agreement(by_machine: Evaluation, by_interpreter: Evaluation) -> Parting:
 
 def ledger(loss: Loss, net: Any, batch: Batch, wrt: Wrt, argnums: ArgNums | None) -> Ledger:
     """See `RecordedRun.explain`."""
-    cost = _Cost(loss, batch)
+    cost = Cost(loss, batch)
     seen = run(cost, (net, batch.X, batch.y, batch.weights), {}, 0 if argnums is None else argnums)
     cost.called(seen, net)
     return ledger_of(seen, wrt)
@@ -140,13 +140,13 @@ def why(loss: Loss, net: Any, batch: Batch, told: Any = None) -> WhyNan:
     """
     from payback.glass.why_nan import nan_origins
 
-    cost = _Cost(loss, batch)
+    cost = Cost(loss, batch)
     seen = run(cost, (net, batch.X, batch.y, batch.weights), {}, 0)
     names = cost.called(seen, net)
     found = nan_origins(seen.top, seen.wrt, names, seen.data)
-    crossed = _crossed(seen.top, len(batch.samples))
+    crossing = crossed(seen.top, len(batch.samples))
     origins = found.origins or (() if told is None else tuple(_of_step(loss, net, batch, *map(float, told))))
-    return replace(found, origins=tuple(replace(o, row=_row(o, batch, crossed)) for o in origins))
+    return replace(found, origins=tuple(replace(o, row=_row(o, batch, crossing)) for o in origins))
 
 
 def _of_step(loss: Loss, net: Any, batch: Batch, rate: float, norm: float, length: float) -> Iterator[Origin]:
@@ -172,7 +172,7 @@ def _of_step(loss: Loss, net: Any, batch: Batch, rate: float, norm: float, lengt
     yield Origin("step", *entry, (given,), norm, "square", f"{what} is beyond {largest}", None, cure=cure)
 
 
-def _crossed(top: Node, rows: int) -> str:
+def crossed(top: Node, rows: int) -> str:
     """What combines every row with every other, (n,) with (n, 1), which is hardly meant; else empty."""
     for node in ancestors([top]) if rows > 1 else ():
         if node.op.kind == "pointwise" and {arg.shape for arg in node.args} == {(rows,), (rows, 1)}:
@@ -182,15 +182,17 @@ def _crossed(top: Node, rows: int) -> str:
     return ""
 
 
-def _row(origin: Origin, batch: Batch, crossed: str) -> str:
+def _row(origin: Origin, batch: Batch, crossing: str) -> str:
     """The row of the table that an entry of a value belongs to, if the value has one for each row of the batch; of a
     table of rows by rows what has made it."""
     rows = len(batch.samples)
     if origin.phase == "step":
-        return crossed
+        return crossing
     if origin.phase != "value" or not origin.index or origin.size % rows or origin.index[0] >= rows:
         return ""
-    return crossed if crossed and origin.size == rows * rows else f"row {batch.samples[origin.index[0]]} of {batch.of}"
+    return (
+        crossing if crossing and origin.size == rows * rows else f"row {batch.samples[origin.index[0]]} of {batch.of}"
+    )
 
 
 def called_by_layers(seen: Seen, net: Any, result: Sequence[Node], ours: Callable[[Any], bool]) -> dict[Node, str]:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from payback.glass.bisect import Parting
     from payback.glass.evaluation import Evaluation
     from payback.glass.explain import Wrt
+    from payback.glass.findings import Diagnosis
     from payback.glass.ledger import Ledger
     from payback.glass.statement import Statement
     from payback.glass.why_nan import WhyNan
@@ -154,6 +155,16 @@ class RecordedRun:
 
         return ledger(self.loss, self.step(n - 1).net, self.batch(n), wrt, argnums)
 
+    def diagnose(self) -> Diagnosis:
+        """What keeps this training from what it is for, in rows, loss, network and steps: where, why, what helps.
+
+        Nine steps are taken again.  Returns a `payback.glass.findings.Diagnosis`, which prints
+        itself.  Raises as `batch` and `step` do.
+        """
+        from payback.train.diagnosis import diagnose
+
+        return diagnose(self)
+
     def svg(self) -> str:
         """The run as a picture for papers (SVG): the cost and the gradient's norm of every step."""
         from payback.train.explanations import picture
@@ -176,6 +187,11 @@ class RecordedRun:
     def loss(self) -> Callable[..., Any]:
         """The loss as a function (prediction, target, weights) -> scalar."""
         return self._loss
+
+    @property
+    def loss_name(self) -> str | None:
+        """The name of a loss of payback's own; None for a function of somebody's."""
+        return self._document.loss
 
     @property
     def interpreted(self) -> bool:

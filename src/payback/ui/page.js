@@ -441,8 +441,7 @@
     foundfailed: "Step {n} was not applied: {told}",
     nosteps: "No step was applied.",
     foundnan: "The gradient of {row} is not a number at step {n}.",
-    founddead: "{n} % of the units of {row} get no gradient at the last step.",
-    foundsmall: "The gradient of {row} is {n} times smaller than the largest one at the last step.",
+    helps: "What helps:",
     foundrow: "Row {row} costs {x} at step {n}; the median of the costliest rows is {usual}.",
     foundmore: "So it is with {n} more.",
     logaxis: "logarithmic",
@@ -606,8 +605,7 @@
     foundfailed: "第 {n} 步没有执行：{told}",
     nosteps: "没有执行任何一步。",
     foundnan: "{row} 的梯度在第 {n} 步不是数。",
-    founddead: "{row} 中有 {n}% 的单元在最后一步得不到梯度。",
-    foundsmall: "在最后一步，{row} 的梯度只有最大梯度的 1/{n}。",
+    helps: "怎么办：",
     foundrow: "第 {row} 行在第 {n} 步的代价为 {x}；代价最高的各行的中位数为 {usual}。",
     foundmore: "另有 {n} 个参数也是如此。",
     logaxis: "对数刻度",
@@ -1967,6 +1965,8 @@
     put(
       root,
       h("dl", { class: "facts" }, ...data.facts.map(([name, value]) => h("div", { class: "fact" }, h("dt", {}, FACTS[name]?.() ?? clean(name)), h("dd", {}, clean(value, 80))))),
+      h("p", { class: "learned" }, data.learned),
+      h("ol", { class: "findings" }, ...data.findings.map((one) => h("li", {}, h("strong", {}, clean(one.what, 400)), h("p", {}, clean(one.why, 400)), h("p", { class: "fix" }, `${w().helps} `, clean(one.fix, 400))))),
       h("ul", { class: "findings" }, ...found.map((text) => h("li", {}, text))),
       bar.root,
       body
@@ -1984,25 +1984,19 @@
     dtype: () => w().dtype
   };
   function findings(data) {
-    const { rows, steps, gradient, dead } = data.map, end = steps.length - 1;
-    const failed = data.failed ? [w().foundfailed.replace("{n}", String(data.failed.n)).replace("{told}", () => clean(data.failed.told, 400))] : [];
+    const { rows, steps, gradient } = data.map, end = steps.length - 1;
+    const failed = data.failed && !data.findings.some((one) => one.kind === "not finite") ? [w().foundfailed.replace("{n}", String(data.failed.n)).replace("{told}", () => clean(data.failed.told, 400))] : [];
     if (end < 0) return failed;
     const found = failed, sizes = gradient.map((row) => toNumber(row[end])), say = (text, row, n) => text.replace("{row}", () => clean(row, 40)).replace("{n}", n);
     const tell = (text, badness, told) => {
       const bad = badness.map((x, k) => [x, k]).filter((pair) => pair[0] !== null).sort((a, b) => b[0] - a[0] || a[1] - b[1]);
       if (bad.length) found.push(say(text, rows[bad[0][1]], told(bad[0][0])) + (bad.length > 1 ? ` ${w().foundmore.replace("{n}", String(bad.length - 1))}` : ""));
     };
-    const most = Math.max(...sizes.map((x) => x !== null && Number.isFinite(x) ? x : 0));
     const costs = data.looks.flatMap((look) => look.rows.map((row) => ({ ...row, n: look.n, x: toNumber(row.cost) ?? NaN })));
     const usual = costs.map((one) => one.x).filter(Number.isFinite).sort((a, b) => a - b)[costs.length >> 1] ?? 0;
     const worst = costs.filter((one) => !Number.isFinite(one.x) || one.x > 100 * usual).sort((a, b) => Number(Number.isFinite(a.x)) - Number(Number.isFinite(b.x)) || b.x - a.x)[0];
     if (worst) found.push(w().foundrow.replace("{row}", String(worst.sample)).replace("{x}", show(Number(worst.x.toPrecision(3)))).replace("{n}", String(worst.n)).replace("{usual}", show(Number(usual.toPrecision(2)))));
     tell(w().foundnan, sizes.map((x) => x !== null && !Number.isFinite(x) ? 1 : null), () => String(steps[end]));
-    tell(w().founddead, dead.map((row) => {
-      const share = toNumber(row[end]);
-      return share !== null && share >= 0.2 ? share : null;
-    }), (x) => show(Math.round(100 * x)));
-    tell(w().foundsmall, sizes.map((x) => x !== null && x > 0 && x < most / 1e4 ? most / x : null), (x) => Number(x.toPrecision(2)).toLocaleString("en"));
     return found;
   }
   var MEASURES = ["gradient", "update", "dead"];
