@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from payback.cli import terminal
-from payback.cli.terminal import Output, Progress, plain, shorten, to_json, width
+from payback.cli.terminal import Output, Progress, plain, to_json, truncate, width
 from payback.errors import InputError
 from payback.train import progress
 
@@ -79,11 +79,11 @@ def test_plain(text: str, shown: str) -> None:
     assert plain(text) == shown
 
 
-def test_width_and_shorten_count_columns() -> None:
+def test_width_and_truncate_count_columns() -> None:
     assert [width(t) for t in ("abc", "价格", "e\u0301")] == [3, 4, 1]
-    assert shorten("价格价格", 5) == "价格…"
-    assert shorten("价格", 4) == "价格"
-    assert shorten("abc", 2) == "a…"
+    assert truncate("价格价格", 5) == "价格…"
+    assert truncate("价格", 4) == "价格"
+    assert truncate("abc", 2) == "a…"
 
 
 def test_lines_and_errors_in_a_pipe() -> None:

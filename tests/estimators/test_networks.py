@@ -158,6 +158,8 @@ def test_partial_fit_goes_on_with_the_state_of_the_optimizer():
     again = pickle.loads(pickle.dumps(model)).partial_fit(X, LABELS)  # noqa: S301
     assert np.array_equal(again.predict_proba(X), model.partial_fit(X, LABELS).predict_proba(X))
     assert model.n_iter_ == 5
+    with pytest.raises(InputError, match=r"classes are .* they were"):
+        model.partial_fit(X, LABELS, classes=[0, 1])
     values = Regressor((), optimizer="adam", rate=0.1, random_state=0)
     for _ in range(30):
         for start in range(3):

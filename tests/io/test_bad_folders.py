@@ -178,6 +178,10 @@ def test_a_document_of_other_fields(folder, changes):
     refused(folder, "model.json is damaged or not payback's")
 
 
+CONV = {"layer": "conv", "n_in": 2, "n_out": 2, "size": [3, 3], "stride": 1, "padding": "same", "bias": True,
+        "dtype": "float32", "groups": 1}  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("network", "message"),
     [
@@ -198,6 +202,16 @@ def test_a_document_of_other_fields(folder, changes):
             {"layer": "linear", "n_in": 3, "n_out": 1, "bias": False, "dtype": "float64"},
             "the parameter weight is missing",
         ),
+        ({"layer": "norm", "of": "layer", "size": 0, "epsilon": 1e-5, "dtype": "float32"}, "a norm of 0 features"),
+        ({"layer": "norm", "of": "rms", "size": 3, "epsilon": 0.0, "dtype": "float32"}, "epsilon 0.0"),
+        ({"layer": "norm", "of": "rms", "size": 2**40, "epsilon": 1e-5, "dtype": "float32"}, "none can be"),
+        ({"layer": "pool", "of": "max", "size": [2, 0]}, "a pool of"),
+        ({"layer": "pool", "of": "mean", "size": [2, 2, 2]}, "a pool of"),
+        (CONV | {"size": [3, 0]}, "a convolution of"),
+        (CONV | {"groups": 3}, "3 groups"),
+        (CONV | {"groups": 0}, "0 groups"),
+        (CONV | {"stride": 0}, "stride 0"),
+        (CONV | {"size": [2**20, 2**20]}, "none can be"),
     ],
 )
 def test_a_network_that_cannot_be(folder, network, message):

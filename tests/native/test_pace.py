@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 import numpy as np
 import pytest
 
 import payback as pb
 from payback.errors import NonFiniteError
 from payback.native.running import cores
-from payback.native.running.pace import Pace
+from payback.native.running.pace import GIVEN_UP, TRIAL, Pace
 from payback.native.running.program import Program
 from payback.trace.abstract import trace
 from payback.trace.tree import leaves
@@ -63,6 +65,16 @@ def test_what_is_seldom_quicker_or_slow_once_is_not_what_counts():
     pace = Pace(1e-3)
     pace.learn(True, 1, 0.1)
     assert run(pace, 3.0, 1, 12e-3, 7e-3) < 1.1
+
+
+@pytest.mark.parametrize(("ratio", "calls"), [(1.1, ceil(TRIAL / 1.1e-4)), (1.3, GIVEN_UP)])
+def test_a_trial_ends_early_where_it_is_much_slower_and_only_there(ratio, calls):
+    pace, alone = Pace(0.0), 1e-4
+    shared = [False]
+    while shared[-1] or not any(shared):
+        shared.append(pace.next(1)[0])
+        pace.learn(shared[-1], 1, alone * ratio if shared[-1] else alone)
+    assert sum(shared) == calls
 
 
 @pytest.mark.parametrize("rate", [1e-2, 1e9], ids=["to the end", "until it is not finite"])

@@ -143,6 +143,8 @@ def test_unseen_category(table):
     assert encoder.transform(new, unseen="zero", notes=notes)[:, :3].tolist() == [[0, 1, 0], [0, 0, 0], [0, 0, 0]]
     assert notes == ["2 cells of 'color' with categories not seen in training: read as none of the categories"]
     assert encoder.transform(new, rows=[0]).shape == (1, 5)
+    with pytest.raises(InputError, match="unseen is 'none': it is 'error' or 'zero'"):
+        encoder.transform(new, unseen="none")
 
 
 def test_missing_column(table):

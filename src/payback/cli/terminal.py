@@ -45,18 +45,18 @@ def plain(text: str) -> str:
     return "".join(c.encode("unicode_escape").decode() if unicodedata.category(c) in _UNSAFE else c for c in text)
 
 
-def shorten(text: str, limit: int) -> str:
-    """The text cut to `limit` columns of a terminal; an ellipsis shows the cut.
+def truncate(text: str, columns: int) -> str:
+    """The text cut to so many columns of a terminal; an ellipsis shows the cut.
 
-    >>> shorten("sepal length", 6)
+    >>> truncate("sepal length", 6)
     'sepal…'
     """
-    if width(text) <= limit:
+    if width(text) <= columns:
         return text
     used, kept = 0, ""
     for character in text:
         used += width(character)
-        if used > limit - 1:
+        if used > columns - 1:
             break
         kept += character
     return kept + "…"
@@ -200,7 +200,7 @@ class Output:
         message = str(error) or type(error).__name__
         if isinstance(error, BaseException) and not isinstance(error, PaybackError):
             message = f"{type(error).__name__}: {message}"
-        self._write(self._stderr, f"payback: {shorten(plain(message), _LONGEST_ERROR)}\n")
+        self._write(self._stderr, f"payback: {truncate(plain(message), _LONGEST_ERROR)}\n")
         if self.json and not self._answered:
             parts = {key: getattr(error, key, None) for key in ("what", "where", "why", "fix", "exit_code")}
             told = {"message": message} | {key: part for key, part in parts.items() if part is not None}
@@ -216,7 +216,7 @@ class Output:
     @contextlib.contextmanager
     def waiting(self, what: str) -> Iterator[Callable[[float], object]]:
         """While the block runs, a line on standard error with the share that the block tells; elsewhere nothing."""
-        with self._shown(Waiting(shorten(plain(what), 60), *self._terminal())) as line:
+        with self._shown(Waiting(truncate(plain(what), 60), *self._terminal())) as line:
             yield line.update
 
     def _terminal(self) -> tuple[Callable[[str], object], int]:

@@ -123,11 +123,11 @@ def _targets(code: CodeType) -> dict[int, Span]:
     named: dict[Span, list[Span]] = {}
     for node in ast.walk(syntax(code)) if loops else ():
         if isinstance(node, (ast.For, ast.comprehension)):
-            named.setdefault(_span(node.iter), []).append(_span(_valued(node)))
+            named.setdefault(span_of(node.iter), []).append(span_of(_valued(node)))
         if isinstance(node, ast.For):
-            named.setdefault(_span(node), []).append(_span(_valued(node)))
+            named.setdefault(span_of(node), []).append(span_of(_valued(node)))
         for part in getattr(node, "generators", ()):
-            named.setdefault(_span(node), []).append(_span(_valued(part)))
+            named.setdefault(span_of(node), []).append(span_of(_valued(part)))
     found = {2 * i: named[spans[i]] for i in loops if spans[i] in named}
     # all loops of a comprehension have its span
     return {offset: targets.pop(0) if len(targets) > 1 else targets[0] for offset, targets in found.items()}
@@ -149,7 +149,7 @@ def _loop_variable(code: CodeType, offset: int) -> Span | None:
     return _targets(code).get(offset)
 
 
-def _span(node: Any) -> Span:
+def span_of(node: Any) -> Span:
     return node.lineno, node.end_lineno, node.col_offset, node.end_col_offset
 
 
@@ -202,7 +202,7 @@ _TEXTS = 60  # characters of an operand that can be told in a line
 @functools.lru_cache(maxsize=256)
 def _expressions(file: str, code: CodeType) -> dict[Span, ast.expr]:
     """Where a program's expressions stand -> the expression."""
-    return {_span(node): node for node in ast.walk(syntax(code)) if isinstance(node, ast.expr)}
+    return {span_of(node): node for node in ast.walk(syntax(code)) if isinstance(node, ast.expr)}
 
 
 def written_operands(where: Any) -> tuple[str, ...]:
@@ -217,5 +217,5 @@ def written_operands(where: Any) -> tuple[str, ...]:
         parts = [node.left, node.right]
     elif isinstance(node, ast.Call) and not node.keywords:
         parts = node.args
-    texts = tuple(_text(where[0], _span(part)) for part in parts)
+    texts = tuple(_text(where[0], span_of(part)) for part in parts)
     return texts if all(0 < len(text) <= _TEXTS for text in texts) else ()

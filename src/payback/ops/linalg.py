@@ -21,14 +21,10 @@ from payback.ops.matrices import (
     scaled,
     transposed,
 )
-from payback.ops.row import Row
+from payback.ops.row import Row, like_first
 
 Slots = list[int]
 _T = transposed
-
-
-def _same(x: Aval, **_: Any) -> Aval:
-    return Aval(x.shape, x.dtype)
 
 
 # inverse and systems --------------------------------------------------------------------------------------------
@@ -43,7 +39,7 @@ def _inv_jvp(m: Any, dots: Any, args: Any, y: Any) -> Any:
 
 
 provide(inv=np.linalg.inv, solve=np.linalg.solve)
-Row("inv", "own", lambda m, a: m.inv(a), shape=_same, vjp=_inv_vjp, jvp=_inv_jvp, numeric="float",
+Row("inv", "own", lambda m, a: m.inv(a), shape=like_first, vjp=_inv_vjp, jvp=_inv_jvp, numeric="float",
     math="−yᵀ·ȳ·yᵀ", domain="a is not singular")  # fmt: skip
 
 
@@ -155,7 +151,7 @@ provide(det=np.linalg.det, cofactor=_cofactor, cofactor_along=_cofactor_along)
 Row("det", "own", lambda m, a: m.det(a), shape=_number, jvp=_det_jvp, numeric="float",
     vjp=lambda m, bar, args, y, wanted: [scaled(m, bar, m.cofactor(args[0]))],
     math="ȳ·cofactors of a")  # fmt: skip
-Row("cofactor", "own", lambda m, a: m.cofactor(a), shape=_same, numeric="float",
+Row("cofactor", "own", lambda m, a: m.cofactor(a), shape=like_first, numeric="float",
     vjp=lambda m, bar, args, y, wanted: [m.cofactor_along(args[0], bar)],
     jvp=lambda m, dots, args, y: m.cofactor_along(args[0], dots[0]),
     math="symmetric: the second derivative of the determinant")  # fmt: skip
@@ -206,7 +202,7 @@ def _cholesky_jvp(m: Any, dots: Any, args: Any, y: Any, upper: bool) -> Any:
 
 
 provide(cholesky=lambda a, upper: _factorized(a, upper=upper))
-Row("cholesky", "own", lambda m, a, upper: m.cholesky(a, upper=upper), shape=_same, vjp=_cholesky_vjp,
+Row("cholesky", "own", lambda m, a, upper: m.cholesky(a, upper=upper), shape=like_first, vjp=_cholesky_vjp,
     jvp=_cholesky_jvp, numeric="float", math="Murray (2016)", domain="a is positive definite")  # fmt: skip
 
 

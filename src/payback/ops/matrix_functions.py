@@ -16,7 +16,7 @@ from payback.errors import DifferentiationError
 from payback.ir.aval import Aval, Avals
 from payback.ops.index import Place
 from payback.ops.matrices import lower, product, provide, transposed, upper
-from payback.ops.row import Row
+from payback.ops.row import Row, like_first
 from payback.ops.special import scipy_linalg
 
 Slots = list[int]
@@ -33,10 +33,6 @@ def _each(f: Any, *batches: Any) -> Any:
     if not made:
         return np.zeros(batches[-1].shape, batches[-1].dtype)
     return np.stack(made).reshape(*lead, *made[0].shape)
-
-
-def _same(x: Aval, *_: Aval, **__: Any) -> Aval:
-    return Aval(x.shape, x.dtype)
 
 
 # functions of a matrix ------------------------------------------------------------------------------------------
@@ -70,7 +66,7 @@ def _along(m: Any, name: str, a: Any, e: Any) -> Any:
 
 def _matrix_function(name: str) -> None:
     provide(**{name: _function_value(name)})
-    Row(name, "own", lambda m, a: getattr(m, name)(a), shape=_same, numeric="float",
+    Row(name, "own", lambda m, a: getattr(m, name)(a), shape=like_first, numeric="float",
     batch="leading",         vjp=lambda m, bar, args, y, wanted: [_along(m, name, _T(m, args[0]), bar)],
         jvp=lambda m, dots, args, y: _along(m, name, args[0], dots[0]),
         math="the Fréchet derivative at aᵀ")  # fmt: skip
@@ -83,7 +79,7 @@ for _name in ("logm", "cosm", "sinm", "coshm", "sinhm"):
 
 # The square root's derivative x solves y·x + x·y = e: smaller, and with more digits where a is nearly singular.
 provide(sqrtm=_function_value("sqrtm"))
-Row("sqrtm", "own", lambda m, a: m.sqrtm(a), shape=_same, numeric="float", batch="leading",
+Row("sqrtm", "own", lambda m, a: m.sqrtm(a), shape=like_first, numeric="float", batch="leading",
     vjp=lambda m, bar, args, y, wanted: [m.solve_sylvester(_T(m, y), _T(m, y), bar)],
     jvp=lambda m, dots, args, y: m.solve_sylvester(y, y, dots[0]), math="y·x + x·y = e")  # fmt: skip
 
@@ -129,10 +125,10 @@ def _frechet_jvp(m: Any, dots: Any, args: Any, y: Any) -> Any:
 
 
 provide(expm=_function_value("expm"), expm_frechet=_frechet)
-Row("expm", "own", lambda m, a: m.expm(a), shape=_same, numeric="float",
+Row("expm", "own", lambda m, a: m.expm(a), shape=like_first, numeric="float",
     batch="leading",     vjp=lambda m, bar, args, y, wanted: [m.expm_frechet(_T(m, args[0]), bar)],
     jvp=lambda m, dots, args, y: m.expm_frechet(args[0], dots[0]), math="the Fréchet derivative at aᵀ")  # fmt: skip
-Row("expm_frechet", "own", lambda m, a, e: m.expm_frechet(a, e), shape=_same, vjp=_frechet_vjp, jvp=_frechet_jvp,
+Row("expm_frechet", "own", lambda m, a, e: m.expm_frechet(a, e), shape=like_first, vjp=_frechet_vjp, jvp=_frechet_jvp,
     numeric="float", batch="leading", math="the second Fréchet derivative at aᵀ")  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from types import CodeType, FunctionType
 from typing import Any
 
 from payback.ir.forks import free_in_children
-from payback.ir.where import Position, is_inner, position, syntax
+from payback.ir.where import Position, is_inner, position, span_of, syntax
 
 _NAME = "__payback_bare__"
 _RAISES = {dis.opmap[name] for name in ("RAISE_VARARGS", "RERAISE") if name in dis.opmap}
@@ -126,15 +126,11 @@ def _holding(code: CodeType) -> list[CodeType]:
     return found
 
 
-def _span(node: Any) -> tuple[int, int, int, int]:
-    return node.lineno, node.end_lineno, node.col_offset, node.end_col_offset
-
-
 def _give_bare(tree: ast.Module, place: Position) -> bool:
     wanted = place.line, place.end_line, place.column, place.end_column
     for parent in ast.walk(tree):
         for node in ast.iter_child_nodes(parent):
-            if isinstance(node, ast.expr) and _span(node) == wanted:
+            if isinstance(node, ast.expr) and span_of(node) == wanted:
                 return _wrap(node, parent)
     return False
 

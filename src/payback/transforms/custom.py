@@ -21,7 +21,7 @@ from payback.trace.plain_arrays import is_plain, now
 from payback.trace.shim.shim import call
 from payback.trace.tree import leaves, same_structure, tree_map, unflatten
 from payback.transforms.check import check_grads, checking, rules_are_checked
-from payback.transforms.foreign import kind_of, with_plain_numbers
+from payback.transforms.foreign import kind_of, line_of, with_plain_numbers
 from payback.transforms.shared_memory import check_apart
 
 Function = Callable[..., Any]
@@ -144,7 +144,7 @@ def custom_gradient(
     checked = not check
     if like is not None and not plain:
         raise InputError(
-            "like= goes with plain=True", where=_line(f), why="any other function is traced for its shapes"
+            "like= goes with plain=True", where=line_of(f), why="any other function is traced for its shapes"
         )
     on_plain = with_plain_numbers(f, name, like, functools.partial(_emit, "custom", label=name)) if plain else None
 
@@ -166,13 +166,13 @@ def custom_gradient(
         arguments = _Arguments(args, kwargs)
         out = call(f, arguments.args, arguments.kwargs)
         if not isinstance(out, tuple) or len(out) != 2 or not callable(out[1]):
-            raise DifferentiationError(f"{name} returns {kind_of(out)}", where=_line(f),
+            raise DifferentiationError(f"{name} returns {kind_of(out)}", where=line_of(f),
                                        why="a function with a custom gradient returns (result, pull)")  # fmt: skip
         result, pull = out
         if not arguments.given:
             return result
         if arguments.written():
-            raise MutationError(f"{name} writes into an argument", where=_line(f),
+            raise MutationError(f"{name} writes into an argument", where=line_of(f),
                                 why="it has a gradient by its arguments as they came, and was given copies of them",
                                 fix="write into a copy, x.copy()")  # fmt: skip
         outputs = [node_of(leaf) for leaf in leaves(result)]
@@ -209,7 +209,7 @@ def _pull_body(
     if not isinstance(paid, tuple) or len(paid) != len(trees):
         raise DifferentiationError(
             f"the pull of {name} returns {len(paid) if isinstance(paid, tuple) else 1} gradients",
-            where=_line(f),
+            where=line_of(f),
             why=f"there are {len(trees)} arguments",
         )
     floating: list[Node] = []
@@ -218,14 +218,14 @@ def _pull_body(
         own = leaves(tree)
         if not same_structure(tree, gradient):
             raise DifferentiationError(f"the pull of {name} returns a gradient of another structure than its argument",
-                                       where=_line(f))  # fmt: skip
+                                       where=line_of(f))  # fmt: skip
         for leaf, part in zip(own, leaves(gradient), strict=True):
             if not isinstance(leaf, Traced) or leaf.dtype.kind != "f":
                 continue
             node = node_of(part)
             if node.shape != leaf.shape:
                 raise DifferentiationError(f"the pull of {name} returns a gradient of shape {node.shape}",
-                                           where=_line(f), why=f"the argument has {leaf.shape}")  # fmt: skip
+                                           where=line_of(f), why=f"the argument has {leaf.shape}")  # fmt: skip
             aval = leaf.node.aval
             if node.aval != aval:
                 node = append(TABLE["cast"], (node,), {"dtype": aval.dtype, "weak": aval.weak}, node.where)
@@ -253,12 +253,7 @@ def _refuse(captured: Sequence[Node], name: str, f: Function) -> None:
         place = position(node.where)
         raise DifferentiationError(
             f"{name} uses a traced value that is not an argument",
-            where=str(place) if place else _line(f),
+            where=str(place) if place else line_of(f),
             why="a custom gradient says nothing about it, so its derivative would be lost",
             fix="give it as an argument",
         )
-
-
-def _line(f: Function) -> str | None:
-    code = getattr(f, "__code__", None)
-    return f"{code.co_filename}:{code.co_firstlineno} in {f.__name__}" if code else None

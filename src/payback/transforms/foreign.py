@@ -48,11 +48,11 @@ class Call:
             with untraced():
                 out = self.f(*self.arguments(values))
             if not isinstance(out, tuple) or len(out) != 2 or not callable(out[1]):
-                raise DifferentiationError(f"{self.name} returns {kind_of(out)}", where=_line(self.f),
+                raise DifferentiationError(f"{self.name} returns {kind_of(out)}", where=line_of(self.f),
                                            why="a function with a custom gradient returns (result, pull)")  # fmt: skip
             if any(isinstance(leaf, Traced) for leaf in leaves(out[0])):
                 raise DifferentiationError(f"{self.name} uses a traced value that is not an argument",
-                                           where=_line(self.f), why="its derivative would be lost",
+                                           where=line_of(self.f), why="its derivative would be lost",
                                            fix="give it as an argument")  # fmt: skip
             self.last = last = (kept, *out)
         return last[1], last[2]
@@ -74,13 +74,13 @@ class Call:
         if not isinstance(found, tuple) or not same_structure(args, found):
             count = f"{len(args)} argument{'s' if len(args) > 1 else ''}"
             raise DifferentiationError(f"the pull of {self.name} returns gradients of another structure than its "
-                                       f"{count}", where=_line(self.f))  # fmt: skip
+                                       f"{count}", where=line_of(self.f))  # fmt: skip
         triples = zip(leaves(args), leaves(found), self.slots, strict=True)
         answers = [(leaf, gradient) for leaf, gradient, traced in triples if traced and _is_floating(leaf)]
         for leaf, gradient in answers:
             if np.shape(gradient) != np.shape(leaf):
                 raise DifferentiationError(f"the pull of {self.name} returns a gradient of shape {np.shape(gradient)}",
-                                           where=_line(self.f), why=f"the argument has {np.shape(leaf)}")  # fmt: skip
+                                           where=line_of(self.f), why=f"the argument has {np.shape(leaf)}")  # fmt: skip
         return [gradient for _, gradient in answers]
 
 
@@ -97,7 +97,8 @@ def _is_floating(leaf: Any) -> bool:
     return isinstance(leaf, float) or getattr(getattr(leaf, "dtype", None), "kind", "") == "f"
 
 
-def _line(f: Function) -> str | None:
+def line_of(f: Function) -> str | None:
+    """Where a function is written, for errors; None for one that is not Python's."""
     code = getattr(f, "__code__", None)
     return f"{code.co_filename}:{code.co_firstlineno} in {f.__name__}" if code else None
 
@@ -113,7 +114,7 @@ def with_plain_numbers(f: Function, name: str, like: Function | None, emit: Call
     @functools.wraps(f)
     def called(*args: Any, **kwargs: Any) -> Any:
         if any(isinstance(now(leaf), Traced) for leaf in leaves(kwargs)):
-            raise InputError(f"{name} was given a traced value by keyword", where=_line(f),
+            raise InputError(f"{name} was given a traced value by keyword", where=line_of(f),
                              why="its pull pays the arguments that are given by position")  # fmt: skip
         call = Call(functools.partial(f, **kwargs) if kwargs else f, name, args)
         given = [now(leaf).node for leaf in leaves(args) if isinstance(now(leaf), Traced)]

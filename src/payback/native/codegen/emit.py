@@ -115,7 +115,7 @@ class Emitter:
 
     def store(self, value: ir.Value, pointer: ir.Value, offset: Any) -> None:
         """A scalar, or a vector at consecutive elements, unaligned."""
-        kind = value.type.element if isinstance(value.type, ir.VectorType) else value.type
+        kind = scalar_of(value.type)
         self.b.store(value, self.at(pointer, offset, kind), align=itemsize(kind))
 
     def splat(self, scalar: ir.Value, lanes: int) -> ir.Value:
@@ -143,6 +143,16 @@ def suffix(kind: ir.Type) -> str:
         if isinstance(kind, ir.IntType)
         else {"float": "f32", "double": "f64", "half": "f16"}[str(kind)]
     )
+
+
+def scalar_of(kind: ir.Type) -> ir.Type:
+    """The type of one lane; of a scalar its own."""
+    return kind.element if isinstance(kind, ir.VectorType) else kind
+
+
+def like(kind: ir.Type, scalar: ir.Type) -> ir.Type:
+    """The scalar type, with as many lanes as `kind` has."""
+    return ir.VectorType(scalar, kind.count) if isinstance(kind, ir.VectorType) else scalar
 
 
 def lanes_of(kind: ir.Type) -> int:

@@ -15,7 +15,6 @@ from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments, fold
 from payback.native.lower.pointwise import code_of
 from payback.native.lower.products.blocked.tile import multiply_add
-from payback.native.planning.layout import View
 
 SUMS = ((4, 2), (2, 4), (1, 8))  # (vectors of outputs, sums of each that wait for one another)
 CHUNK = 512  # products that are summed before they are added to the rest: long sums stay accurate
@@ -140,15 +139,10 @@ def lower_convolve(planner: Any, node: Node) -> bool:
     if code_of(dtype) not in ("f4", "f8") or any(arg.aval.dtype != dtype for arg in node.args):
         return False
     long, short = sorted(node.args, key=lambda arg: -arg.aval.shape[0])
-    given = [_in_order(planner, long), _in_order(planner, short)]
+    given = [planner.contiguous(planner.view(part), dtype) for part in (long, short)]
     n, m = (view.shape[0] for view in given)
     target = planner.allocate(node, dtype, node.aval.shape)
     first = 0 if node.params["mode"] == "full" else m - 1
     numbers = [node.aval.shape[0], n, m, first]
     planner.command(Convolution(code_of(dtype)), [*given, target], numbers, given, [target], "convolve")
     return True
-
-
-def _in_order(planner: Any, node: Node) -> View:
-    view: View = planner.view(node)
-    return view if view.whole else planner.copy(view, node.aval.dtype)

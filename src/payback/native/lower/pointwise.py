@@ -14,7 +14,19 @@ from typing import Any
 import numpy as np
 
 from payback.native import ir
-from payback.native.codegen.emit import BIT, BYTE, FLOAT32, FLOAT64, HALF, INT32, Emitter, constant, host_features
+from payback.native.codegen.emit import (
+    BIT,
+    BYTE,
+    FLOAT32,
+    FLOAT64,
+    HALF,
+    INT32,
+    Emitter,
+    constant,
+    host_features,
+    like,
+    scalar_of,
+)
 from payback.native.lower import elementary
 
 # How a value is held while it is computed with, by the dtype's code ("f4", "i8", "b1", ...).
@@ -45,15 +57,6 @@ def half_is_native() -> bool:
     """Whether the host converts between float16 and float32 by itself."""
     features = host_features()
     return bool(features.get("f16c") or features.get("neon") or features.get("fullfp16"))
-
-
-def like(kind: ir.Type, other: ir.Type) -> ir.Type:
-    """The scalar type `other`, with as many lanes as `kind` has."""
-    return ir.VectorType(other, kind.count) if isinstance(kind, ir.VectorType) else other
-
-
-def scalar_of(kind: ir.Type) -> ir.Type:
-    return kind.element if isinstance(kind, ir.VectorType) else kind
 
 
 def from_memory(e: Emitter, value: ir.Value, code: str) -> ir.Value:

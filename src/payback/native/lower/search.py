@@ -98,7 +98,7 @@ def lower_searchsorted(planner: Any, node: Node) -> bool:
     ):
         return False
     given = [planner.view(arg) for arg in node.args]
-    given = [view if view.whole else planner.copy(view, row.aval.dtype) for view in given]
+    given = [planner.contiguous(view, row.aval.dtype) for view in given]
     target = planner.allocate(node, node.aval.dtype, node.aval.shape)
     key = Search(code, node.params["side"] == "left")
     sizes = [row.aval.shape[0], prod(numbers.aval.shape)]
@@ -127,8 +127,7 @@ def lower_last_written(planner: Any, node: Node) -> bool:
     places = node.args[0]
     if code_of(places.aval.dtype) != "i8" or code_of(node.aval.dtype) != "i8":
         return False
-    view = planner.view(places)
-    view = view if view.whole else planner.copy(view, places.aval.dtype)
+    view = planner.contiguous(planner.view(places), places.aval.dtype)
     target = planner.allocate(node, node.aval.dtype, node.aval.shape)
     sizes = [prod(places.shape[:-1]), places.shape[-1], node.params["size"]]
     planner.command(LastWritten(), [view, target], sizes, [view], [target], "last_written")

@@ -329,6 +329,10 @@ class Planner(Groups):
         self.nest([("load", view, code_of(dtype))], [code_of(dtype)], [("store", target, 0)], view.shape, "copy")
         return target
 
+    def contiguous(self, view: View, dtype: np.dtype[Any]) -> View:
+        """The same entries by rows, without gaps: the view itself where it lies so."""
+        return view if view.whole else self.copy(view, dtype)
+
     def command(
         self, kernel: Any, operands: Sequence[View], numbers: Sequence[int], reads: Sequence[View],
         writes: Sequence[View], text: str, flops: int = 0,

@@ -15,7 +15,7 @@ import llvmlite.binding as llvm
 
 from payback.native import ir
 from payback.native.codegen import emit as base
-from payback.native.codegen.emit import FLOAT32, FLOAT64, Emitter
+from payback.native.codegen.emit import FLOAT32, FLOAT64, Emitter, like, scalar_of
 from payback.native.vector_math.constants import Constants
 
 Number = int | float
@@ -35,7 +35,7 @@ class Lanes:
 
     @property
     def _floating(self) -> bool:
-        return base_type(self.v.type) in (FLOAT32, FLOAT64)
+        return scalar_of(self.v.type) in (FLOAT32, FLOAT64)
 
     def _of(self, v: ir.Value) -> Lanes:
         return Lanes(self.m, v)
@@ -125,7 +125,7 @@ class Maths:
 
     def __init__(self, e: Emitter, kind: ir.Type, constants: Constants, goal: int | None = None):
         self.e, self.b, self.kind, self.constants = e, e.b, kind, constants
-        self.double = base_type(kind) is FLOAT64
+        self.double = scalar_of(kind) is FLOAT64
         self.width = 64 if self.double else 32
         self.goal = goal or self.width
         self.mantissa, self.bias = (52, 1023) if self.double else (23, 127)
@@ -320,15 +320,6 @@ def in_double(formula: Callable[..., Lanes]) -> Callable[..., Lanes]:
         return m.shortened(formula(wide, *[wide.extended(x) for x in operands]))
 
     return either
-
-
-def base_type(kind: ir.Type) -> ir.Type:
-    return kind.element if isinstance(kind, ir.VectorType) else kind
-
-
-def like(kind: ir.Type, element: ir.Type) -> ir.Type:
-    """The type with as many lanes and other elements."""
-    return ir.VectorType(element, kind.count) if isinstance(kind, ir.VectorType) else element
 
 
 def bits_of(x: float) -> int:

@@ -13,6 +13,7 @@ from payback.ir.node import Node
 from payback.ops.append import const, snapshot
 from payback.trace.array import Traced, as_traced
 from payback.trace.dispatch import here, strong
+from payback.trace.plain_arrays import now
 from payback.trace.scalars.number import Number, number_in
 
 NONE = np._NoValue
@@ -64,6 +65,11 @@ def array_of(x: Any) -> Any:
         return x
     x = as_traced(x)
     return Traced(x) if isinstance(x, Node) else np.asarray(x)
+
+
+def listed_or_now(x: Any) -> Any:
+    """An argument of which numbers stay numbers: a list as an array, a buffer as what it is by now."""
+    return array_of(x) if isinstance(x, (list, tuple)) else now(x)
 
 
 def traced_array(x: Any) -> Traced:

@@ -14,8 +14,7 @@ import numpy as np
 from payback.errors import UnsupportedError
 from payback.trace.assignment.buffer import any_traced
 from payback.trace.dispatch import here
-from payback.trace.numpy.arguments import array_of
-from payback.trace.plain_arrays import now
+from payback.trace.numpy.arguments import listed_or_now
 from payback.trace.scipy.bodies import original
 
 
@@ -81,17 +80,13 @@ DENSITIES = {
 _INNER = {"pareto": 2.0, "geom": 1.0}  # a place where the density is not zero; 0.5 or 0 for the others
 
 
-def _array(x: Any) -> Any:
-    return array_of(x) if isinstance(x, (list, tuple)) else now(x)
-
-
 def _logarithm(name: str, x: Any, given: dict[str, Any]) -> Any:
     """log density of x: −∞ where there is none, NaN for parameters that SciPy does not take."""
     density = DENSITIES[name]
-    shapes = [_array(given[shape]) for shape in density.shapes]
-    scale = _array(given.get("scale", 1.0))
+    shapes = [listed_or_now(given[shape]) for shape in density.shapes]
+    scale = listed_or_now(given.get("scale", 1.0))
     good = np.where(scale > 0, scale, np.nan)
-    z = (_array(x) - _array(given.get("loc", 0.0))) / good
+    z = (listed_or_now(x) - listed_or_now(given.get("loc", 0.0))) / good
     there = density.there(z, *shapes)
     if density.is_count:
         there = there & (np.floor(z) == z)
@@ -130,7 +125,7 @@ def _normal(x: Any, mean: Any = None, cov: Any = 1, allow_singular: bool = False
     if allow_singular:
         raise UnsupportedError("multivariate_normal of traced values with allow_singular=True", where=here(),
                                why="the density is computed by Cholesky's factor", fix="leave it away")  # fmt: skip
-    x, mean, cov = _array(x), 0.0 if mean is None else _array(mean), _array(cov)
+    x, mean, cov = listed_or_now(x), 0.0 if mean is None else listed_or_now(mean), listed_or_now(cov)
     size = max(np.shape(cov)[-1:] + np.shape(mean)[-1:] or (1,))
     if np.ndim(cov) < 2:
         cov = np.eye(size) * cov
@@ -144,7 +139,7 @@ def _normal(x: Any, mean: Any = None, cov: Any = 1, allow_singular: bool = False
 
 
 def _dirichlet(x: Any, alpha: Any) -> Any:
-    x, alpha = _array(x), _array(alpha)
+    x, alpha = listed_or_now(x), listed_or_now(alpha)
     if np.shape(x)[0] == np.shape(alpha)[0] - 1:
         x = np.concatenate([x, 1.0 - np.sum(x, axis=0, keepdims=True)])
     terms = np.reshape(alpha - 1.0, (-1,) + (1,) * (np.ndim(x) - 1))
@@ -153,7 +148,7 @@ def _dirichlet(x: Any, alpha: Any) -> Any:
 
 def _multinomial(x: Any, n: Any, p: Any) -> Any:
     """The last probability is what the others leave."""
-    x, p = _array(x), _array(p)
+    x, p = listed_or_now(x), listed_or_now(p)
     p = np.concatenate([p[..., :-1], 1.0 - np.sum(p[..., :-1], axis=-1, keepdims=True)], axis=-1)
     made = _gammaln(n + 1.0) + np.sum(_xlogy(x, p) - _gammaln(x + 1.0), axis=-1)
     return np.where(np.sum(x, axis=-1) == n, made, -np.inf)
@@ -161,7 +156,7 @@ def _multinomial(x: Any, n: Any, p: Any) -> Any:
 
 def _student(x: Any, loc: Any = None, shape: Any = 1, df: Any = 1, allow_singular: bool = False) -> Any:
     """multivariate_t.logpdf, by Cholesky's factor."""
-    x, loc, shape = _array(x), 0.0 if loc is None else _array(loc), _array(shape)
+    x, loc, shape = listed_or_now(x), 0.0 if loc is None else listed_or_now(loc), listed_or_now(shape)
     if allow_singular or np.ndim(shape) < 2:
         raise UnsupportedError("multivariate_t of traced values with this shape or allow_singular=True", where=here(),
                                fix="give a matrix as shape")  # fmt: skip
@@ -174,7 +169,7 @@ def _student(x: Any, loc: Any = None, shape: Any = 1, df: Any = 1, allow_singula
 
 
 def _entropy(mean: Any = None, cov: Any = 1) -> Any:
-    cov = np.atleast_2d(_array(cov))
+    cov = np.atleast_2d(listed_or_now(cov))
     return 0.5 * (cov.shape[-1] * (math.log(2 * math.pi) + 1.0) + np.linalg.slogdet(cov)[1])
 
 

@@ -19,13 +19,8 @@ from payback.errors import MutationError, PaybackError, UnsupportedError
 from payback.trace.array import plain
 from payback.trace.assignment.buffer import any_traced
 from payback.trace.dispatch import here
-from payback.trace.numpy.arguments import array_of, known
-from payback.trace.plain_arrays import now
+from payback.trace.numpy.arguments import known, listed_or_now
 from payback.trace.scipy.bodies import original
-
-
-def _array(x: Any) -> Any:
-    return array_of(x) if isinstance(x, (list, tuple)) else now(x)
 
 
 def _base(of_counts: bool) -> Any:
@@ -49,7 +44,7 @@ class _Call:
     """One call of a method: the distribution's parameters, and the place in its standard form."""
 
     def __init__(self, dist: Any, method: str, of_counts: bool, args: Any, kwargs: Any):
-        args, kwargs = tuple(map(_array, args)), {name: _array(value) for name, value in kwargs.items()}
+        args, kwargs = tuple(map(listed_or_now, args)), {name: listed_or_now(value) for name, value in kwargs.items()}
         self.dist, self.method, self.of_counts = dist, method, of_counts
         shapes, self.loc, scale = dist._parse_args(*args, **kwargs)
         self.shapes = tuple(shapes)
@@ -67,11 +62,11 @@ class _Call:
 
     def middle(self) -> Any:
         """A plain place within the support, for what lies outside of it."""
-        if all(known(_array(shape)) for shape in self.shapes):
+        if all(known(listed_or_now(shape)) for shape in self.shapes):
             with np.errstate(all="ignore"):
                 found = self.dist._ppf(0.5, *[np.asarray(plain(shape), float) for shape in self.shapes])
             return np.floor(found) if self.of_counts else found
-        low, high = (plain(end) if known(_array(end)) else None for end in self.support())
+        low, high = (plain(end) if known(listed_or_now(end)) else None for end in self.support())
         if low is None or high is None or np.ndim(low) or np.ndim(high):
             raise _refused(self.dist, self.method)
         if np.isfinite(low) and np.isfinite(high):
@@ -103,7 +98,7 @@ class _Call:
 
 
 def _density(call: _Call, x: Any) -> Any:
-    z = (_array(x) - call.loc) / call.scale
+    z = (listed_or_now(x) - call.loc) / call.scale
     low, high = call.support()
     there = (z >= low) & (z <= high) if not call.of_counts else (z >= low) & (z <= high) & (np.floor(z) == z)
     log = call.method.startswith("log")
@@ -121,7 +116,7 @@ def _density(call: _Call, x: Any) -> Any:
 
 def _probability(call: _Call, x: Any) -> Any:
     """Of a place and less, or (sf) more: what SciPy has a formula for, or one less it."""
-    z = (_array(x) - call.loc) / call.scale
+    z = (listed_or_now(x) - call.loc) / call.scale
     z = np.floor(z) if call.of_counts else z
     low, high = call.support()
     log, upper = call.method.startswith("log"), call.method.endswith("sf")
@@ -146,7 +141,7 @@ def _quantile(call: _Call, q: Any) -> Any:
     if call.of_counts:
         raise UnsupportedError(f"scipy.stats.{call.dist.name}.{call.method} of traced values", where=here(),
                                why="it is a whole number, which jumps", fix="use pb.stop_gradient(x)")  # fmt: skip
-    q = _array(q)
+    q = listed_or_now(q)
     upper = call.method == "isf"
     formula, other = call.of("_isf" if upper else "_ppf"), call.of("_ppf" if upper else "_isf")
     if formula is None and other is None:
@@ -231,7 +226,7 @@ def answers(own: dict[type, dict[str, Any]]) -> dict[FunctionType, Any]:
 
 def _chosen(condition: Any, high: Callable[[], Any], low: Callable[[], Any]) -> Any:
     """One of two where that is known for all entries, else both and `np.where`."""
-    if known(_array(condition)):
+    if known(listed_or_now(condition)):
         bare = np.asarray(plain(condition))
         if bare.all() or not bare.any():
             return high() if bare.all() else low()

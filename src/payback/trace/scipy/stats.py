@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 
 from payback.trace.assignment.buffer import any_traced
-from payback.trace.numpy.arguments import array_of
-from payback.trace.plain_arrays import now
+from payback.trace.numpy.arguments import listed_or_now
 from payback.trace.scipy.bodies import original
 
 _LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
@@ -57,8 +56,7 @@ def _answering(name: str, f: FunctionType) -> Callable[..., Any]:
         names = dict(zip(("loc", "scale"), args, strict=False)) | kwargs
         if len(args) > 2 or len(names) != len(args) + len(kwargs) or not names.keys() <= {"loc", "scale"}:
             return plainly(self, x, *args, **kwargs)  # which says what is wrong
-        x, loc, scale = (array_of(part) if isinstance(part, (list, tuple)) else now(part)
-                         for part in (x, names.get("loc", 0.0), names.get("scale", 1.0)))  # fmt: skip
+        x, loc, scale = map(listed_or_now, (x, names.get("loc", 0.0), names.get("scale", 1.0)))
         good = np.where(scale > 0, scale, np.nan)  # as SciPy, which answers NaN
         return _quantile(name)(x, loc, good) if function is None else function((x - loc) / good, good)
 

@@ -248,8 +248,7 @@ def _solved(planner: Any, found: Factored, x: View, transposed: bool, square: bo
 
 
 def whole(planner: Any, node: Node) -> View:
-    view: View = planner.view(node)
-    return view if view.whole else planner.copy(view, node.aval.dtype)
+    return planner.contiguous(planner.view(node), node.aval.dtype)  # type: ignore[no-any-return]
 
 
 def fits(node: Node) -> bool:
@@ -266,7 +265,7 @@ def lower_cholesky(planner: Any, node: Node) -> bool:
     upper = node.params["upper"]
     if upper:
         view = flipped(view)
-    a = view if view.whole else planner.copy(view, node.aval.dtype)
+    a = planner.contiguous(view, node.aval.dtype)
     shape, dtype = node.aval.shape, node.aval.dtype
     target = layout.whole(Buffer("arena", dtype, prod(shape)), shape) if upper else planner.allocate(node, dtype, shape)
     _cholesky(planner, node, a, target)

@@ -281,7 +281,7 @@ def lower_qr(planner: Any, node: Node) -> bool:
         made[k] = planner.allocate(part, dtype, shapes[k])
     planner.gone.add(node)
     made = [arena(dtype, *shape) if x is None else x for x, shape in zip(made, shapes, strict=True)]
-    _command(planner, view if view.whole else planner.copy(view, dtype), made[0], made[1])
+    _command(planner, planner.contiguous(view, dtype), made[0], made[1])
     return True
 
 
@@ -308,7 +308,7 @@ def _thin(planner: Any, a: Node, cutoff: float) -> _Thin:
         view = flipped(view) if wide else view
         high, few = max(m, n), min(m, n)
         q, r = arena(dtype, *lead, high, few), arena(dtype, *lead, few, few)
-        _command(planner, view if view.whole else planner.copy(view, dtype), q, r)
+        _command(planner, planner.contiguous(view, dtype), q, r)
         q, r = as_batch(q), as_batch(r)
         regular(planner, r)
         inverses = arena(dtype, *r.shape)
@@ -344,8 +344,7 @@ def lower_lstsq(planner: Any, node: Node) -> bool:
         return False
     eps = float(np.finfo(dtype).eps)
     thin = _thin(planner, a, eps * max(a.aval.shape) if rcond is None else eps if rcond < 0 else rcond)
-    right = planner.view(b)
-    right = as_batch(right if right.whole else planner.copy(right, dtype))
+    right = as_batch(planner.contiguous(planner.view(b), dtype))
     target = as_batch(planner.allocate(node, dtype, node.aval.shape))
     if thin.turned:
         x = as_batch(planner.copy(right, dtype))
@@ -371,7 +370,7 @@ def lower_rejected(planner: Any, node: Node) -> bool:
     source: Any = planner.view(z)
     few, columns = thin.r.shape[-1], shape[-1]
     for made in (arena(dtype, *shape), target):
-        left = source if source.whole else planner.copy(source, dtype)
+        left = planner.contiguous(source, dtype)
         inside, within = arena(dtype, thin.r.shape[0], few, columns), arena(dtype, *shape)
         product(planner, flipped(thin.q), as_batch(left), inside)
         product(planner, thin.q, inside, as_batch(within))

@@ -80,8 +80,7 @@ def lower_repeated(planner: Any, node: Node) -> bool:
     if code_of(dtype) not in ("f4", "f8") or v.aval.size == 0:
         return False
     n, bools = shape[-1], np.dtype(bool)
-    numbers = planner.view(v)
-    numbers = numbers if numbers.whole else planner.copy(numbers, dtype)
+    numbers = planner.contiguous(planner.view(v), dtype)
     if used:
         asked = planner.copy(layout.spread(planner.view(used[0]), shape), bools)
     else:

@@ -240,7 +240,7 @@ def lower_side_by_side(planner: Any, node: Node) -> bool:
     axes = (*range(len(shape) - 2), len(shape) - 1, len(shape) - 2)
     views = [planner.view(arg) for arg in node.args]
     views = [layout.transposed(view, axes) if turned else view for view in views]
-    views = [view if view.whole else planner.copy(view, dtype) for view in views]
+    views = [planner.contiguous(view, dtype) for view in views]
     users = planner.users.get(node, ())
     over = what == "inv" and not half and len(users) == 1 and node not in planner.wanted
     over = over and users[0].op.name == "transpose" and users[0].params["axes"] == axes

@@ -160,8 +160,7 @@ def given(planner: Any, node: Node, largest: int) -> View | None:
 
 
 def _in_order(planner: Any, node: Node) -> View:
-    view: View = planner.view(node)
-    return view if view.whole else planner.copy(view, node.aval.dtype)
+    return planner.contiguous(planner.view(node), node.aval.dtype)  # type: ignore[no-any-return]
 
 
 def lower_solve(planner: Any, node: Node) -> bool:
