@@ -283,6 +283,10 @@ COLUMN, HOLED = pd.Series([1.0, 2.0, 4.0]), pd.Series([1.0, np.nan, 2.0])
 TABLE = pd.DataFrame({"a": [1.0, 2.0, 3.0], "b": [3.0, 1.0, 2.0]})
 
 
+def _neighbors(column):
+    return (column[1:] * column[:-1]).sum()
+
+
 @pytest.mark.parametrize(("told", "f"), [
     (r"\.std\(\) of an array.*test_others\.py:\d+ in <lambda>.*ddof=1 or ddof=0", lambda w: (COLUMN * w).std()),
     (r"\.var\(\)", lambda w: np.exp(pd.Series([1, 2]) * w)[:2].var()),
@@ -295,6 +299,8 @@ TABLE = pd.DataFrame({"a": [1.0, 2.0, 3.0], "b": [3.0, 1.0, 2.0]})
     (r"x\[…\]", lambda w: (TABLE * w)[0]),
     (r"for of", lambda w: list(TABLE * w)),
     (r"in of", lambda w: (1 in COLUMN * w) * w),
+    (r"taken in two ways meet", lambda w: _neighbors(COLUMN * w)),
+    (r"taken in two ways meet", lambda w: np.sum((COLUMN * w)[[0, 1]] * COLUMN[1:])),
     (r"columns that are labelled in two ways", lambda w: TABLE * w + TABLE[["b", "a"]]),
 ])  # fmt: skip
 def test_what_is_another_thing_of_a_column_than_of_an_array_is_told(told, f):
@@ -307,6 +313,7 @@ def test_what_is_the_same_of_a_column_and_of_an_array_is_computed():
     def f(w):
         rows = (TABLE * w).sum(axis=1)
         spread = (COLUMN * w).std(ddof=1) + np.std(COLUMN * w) + np.asarray(COLUMN * w).std() + np.nanmean(HOLED * w)
+        spread += np.sum((COLUMN * w)[1:] * COLUMN[1:]) + np.sum(np.abs(np.diff(COLUMN * w))) + (COLUMN * w)[:2][1]
         return spread + np.sum(TABLE * w) + rows.mean() + (COLUMN * w)[1] + (COLUMN * w)[COLUMN > 1].max()
 
     assert f(2.0) == pytest.approx(pb.compile(f)(2.0)) == pytest.approx(2.0 * pb.grad(f)(2.0))

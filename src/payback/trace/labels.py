@@ -15,11 +15,13 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 from payback.errors import TraceError
-from payback.ir.node import NO_PARAMS, Node
+from payback.ir.node import NO_PARAMS, Node, by_id
 from payback.ir.where import caller, position
 from payback.ops.append import append, const
+from payback.ops.namespace import full_index
 from payback.ops.row import TABLE
 from payback.trace.operators import is_users
+from payback.trace.plain_arrays import held
 
 # those of the rows that have come to traced values in this trace, by how many they are; and of the columns of frames
 LABELS: ContextVar[dict[Any, Any] | None] = ContextVar("labels", default=None)
@@ -28,11 +30,20 @@ _LIBRARIES = ("pandas", "polars")
 
 
 class Labels(NamedTuple):
-    """What array and library differ in: whether it is a frame, its rows are 0, 1, …, and it holds a NaN."""
+    """What array and library differ in: whether it is a frame, and whether it holds a NaN.
+
+    rows: how its rows are labelled; None where the library takes them by place, too, Ellipsis where that is not known.
+    """
 
     frame: bool
-    numbered: bool
+    rows: Any
     missing: bool
+
+    @property
+    def numbered(self) -> bool:
+        """Whether a row's label is its place."""
+        rows = self.rows
+        return rows is None or (type(rows).__name__ == "RangeIndex" and rows.start == 0 and rows.step == 1)
 
 
 class _Labelled(tuple[Any, ...]):
@@ -78,9 +89,8 @@ def place_of(operand: Any, made: Any) -> Any:
         return None
     place = _Labelled(caller() or (place_of.__code__, 0))
     rows = getattr(operand, "index", None)
-    numbered = rows is None or (type(rows).__name__ == "RangeIndex" and rows.start == 0 and rows.step == 1)
     missing = made.dtype.kind == "f" and bool(np.isnan(made).any())
-    place.labels = Labels(made.ndim > 1, numbered, missing)
+    place.labels = Labels(made.ndim > 1, rows if hasattr(rows, "equals") else None, missing)
     MET[:] = [True]
     return place
 
@@ -97,25 +107,57 @@ _WORDS = {"x[…]": "a column is asked for a label and a frame for one of its co
 
 
 def labels_of(node: Node) -> Labels | None:
-    """What a value was computed with, if NumPy's own answer would have been a column or a frame; None for an array."""
-    found, moved, seen, stack = [], False, {node}, [node]
+    """What a value was computed with, if NumPy's own answer would have been a column or a frame; None for an array.
+
+    Raises TraceError where rows were taken in two ways and met again, as in r[1:] * r[:-1].
+    """
+    seen, stack = {node}, [node]
     while stack:
         one = stack.pop()
+        for arg in one.args if type(one.where) is not _Labelled and _keeps(one) else ():
+            if arg not in seen and arg.shape:
+                seen.add(arg)
+                stack.append(arg)
+    found: dict[Node, Labels] = {}
+    for one in sorted(seen, key=by_id):
         if type(one.where) is _Labelled:
-            found.append(one.where.labels)
-            continue
-        row = one.op
-        keeps = row.name in _KEEPING or row.kind == "reduction"
-        if keeps or (row.kind == "pointwise" and row.name not in ("select", "identity")):
-            moved = moved or (keeps and row.name != "cast")
-            for arg in one.args:
-                if arg not in seen and arg.shape:
-                    seen.add(arg)
-                    stack.append(arg)
-    if not found:
-        return None
-    numbered = not moved and all(labels.numbered for labels in found)
-    return Labels(len(node.shape) > 1, numbered, any(labels.missing for labels in found))
+            found[one] = one.where.labels
+        elif _keeps(one) and (given := [arg for arg in one.args if arg in found]):
+            missing = any(found[arg].missing for arg in given)
+            found[one] = Labels(len(one.shape) > 1, _rows(one, given, found), missing)
+    return found.get(node)
+
+
+def _keeps(node: Node) -> bool:
+    row = node.op
+    return (
+        row.name in _KEEPING
+        or row.kind == "reduction"
+        or (row.kind == "pointwise" and row.name not in ("select", "identity"))
+    )
+
+
+def _rows(node: Node, given: list[Node], found: dict[Node, Labels]) -> Any:
+    """How the rows of a node's value are labelled, by those of its arguments that have labels."""
+    first, name = found[given[0]].rows, node.op.name
+    if node.op.kind == "pointwise":
+        rows = [found[arg].rows for arg in given if len(arg.shape) == len(node.shape)]
+        known = [each for each in rows if each is not None and each is not Ellipsis]
+        by_user = all(arg.where is not node.where for arg in given)  # and not within a function, as np.diff
+        if by_user and any(each is not known[0] and not each.equals(known[0]) for each in known):
+            place = position(node.where)
+            raise TraceError("rows of a column that were taken in two ways meet", where=str(place) if place else None,
+                             why="pandas brings together what has the same label, a traced value what has the same "
+                             "place", fix="make it an array before it is cut: np.asarray(x)")  # fmt: skip
+        return known[0] if known else Ellipsis if Ellipsis in rows else None
+    if first is None or name in ("cast", "cumsum", "cumprod"):
+        return first
+    if name == "index" and first is not Ellipsis and len(node.params["template"]) == 1:
+        arrays = tuple(held(arg) if arg.value is None else arg.value for arg in node.args[1:])
+        (part,) = full_index(node.params["template"], arrays)
+        return first[part] if type(part) is slice or np.ndim(part) == 1 else Ellipsis
+    kept = name == "contract" or 0 not in (node.params.get("axes") or (0,))
+    return first if kept and node.shape[0] == given[0].shape[0] and name != "transpose" else Ellipsis
 
 
 def one_thing(name: str, method: Callable[..., Any]) -> Callable[..., Any]:

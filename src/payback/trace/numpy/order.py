@@ -238,8 +238,7 @@ def _bare(x: Any) -> Any:
 
 
 for _function in (
-    np.nonzero, np.flatnonzero, np.argwhere, np.isin, np.allclose, np.array_equal,
-    np.array_equiv, np.array_repr, np.array_str, np.array2string,
+    np.nonzero, np.flatnonzero, np.argwhere, np.isin, np.allclose, np.array_equal, np.array_equiv,
 ):  # fmt: skip
     FUNCTIONS[_function] = _constant(_function)
 

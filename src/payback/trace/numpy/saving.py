@@ -1,4 +1,4 @@
-"""np.save, np.savetxt, np.savez of traced values: what is written loses nothing, unless it is read again.
+"""np.save, np.array2string and their kin of traced values: what is written loses nothing, unless it is read again.
 
 Whether it is, is read off the program as for texts (`texts.py`), and the files are remembered while the function runs.
 """
@@ -10,11 +10,16 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
+import numpy as np
+
 from payback.errors import witness
 from payback.ir.where import caller, position
 from payback.trace.array import Traced, plain
 from payback.trace.numpy.creation import fresh
-from payback.trace.operators import HOOKS
+from payback.trace.numpy.order import in_pieces
+from payback.trace.operators import FUNCTIONS, HOOKS
+from payback.trace.plain_arrays import now
+from payback.trace.refusals.free import free
 from payback.trace.text.texts import lost, shown
 from payback.trace.tree import tree_map
 
@@ -49,5 +54,15 @@ def load(original: Callable[..., Any], file: Any, *args: Any, **kwargs: Any) -> 
     return fresh(original, file, *args, **kwargs)
 
 
+def _text(function: Callable[..., Any]) -> Callable[..., Any]:
+    def answer(a: Any, *args: Any, **kwargs: Any) -> Any:
+        text, a = function(in_pieces(a), *args, **kwargs), now(a)
+        return text if witness.get() is None or not isinstance(a, Traced) or free(a) else shown(text)
+
+    return answer
+
+
+for _function in (np.array_repr, np.array_str, np.array2string):
+    FUNCTIONS[_function] = _text(_function)
 HOOKS["save"] = save
 LOADING: dict[str, Callable[..., Any]] = dict.fromkeys(["load", "loadtxt", "genfromtxt", "fromfile"], load)
