@@ -94,12 +94,12 @@ class _Installed:
             self.depth += 1
             if self.depth == 1:
                 self.count = len(sys.modules)
-            if known is not None:
-                _NUMPY.show()
-                if known.asks:
-                    self.methods.put()
-                return
             try:
+                if known is not None:
+                    _NUMPY.show()
+                    if known.asks:
+                        self.methods.put()
+                    return
                 if not self.full:
                     self.full = True
                     for owner, name, _, wrapper in SPECIAL:
