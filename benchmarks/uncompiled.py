@@ -39,6 +39,98 @@ def program(f: Any, name: str, most: int = 1_000_000, matrix: bool = False) -> N
     PROGRAMS[name] = made, most
 
 
+def method(cls: Any, most: int, matrix: bool = False) -> None:
+    """Put the loss of an object on the list, that of `cls(np, y)`, as `program` does it."""
+    program(None, cls.__doc__, most, matrix)
+    arrays, _ = PROGRAMS[cls.__doc__]
+
+    def made(np: Any, n: int) -> tuple[Callable[[Any], Any], Any]:
+        x = arrays(np, n)[1]
+        return cls(np, numpy.random.default_rng(1).normal(size=x.shape)).loss, x
+
+    PROGRAMS[cls.__doc__] = made, most
+
+
+class _Springs:
+    """a method"""
+
+    def __init__(self, np: Any, y: Any):
+        self.np, self.rest, self.stiffness = np, y, 2.0
+
+    def stretch(self, x: Any) -> Any:
+        return x - self.rest
+
+    def loss(self, x: Any) -> Any:
+        d = self.stretch(x)
+        return 0.5 * self.stiffness * self.np.sum(d * d)
+
+
+class _Layer:
+    def __init__(self, weight: Any, act: Any):
+        self.weight, self.act = weight, act
+
+    def __call__(self, x: Any) -> Any:
+        return self.act(x @ self.weight)
+
+
+class _Layers:
+    """objects that are called"""
+
+    def __init__(self, np: Any, y: Any):
+        self.np = np
+        self.layers = [_Layer(y / len(y), act) for act in (np.tanh, np.sin, lambda x: np.maximum(x, 0.1 * x))]
+
+    def loss(self, x: Any) -> Any:
+        for layer in self.layers:
+            x = layer(x)
+        return self.np.mean(x**2)
+
+
+def _recurrent(np: Any, x: Any, y: Any) -> Any:
+    h, states = np.zeros(len(x)), []
+    for t in range(30):
+        h = np.tanh(np.dot(x, h) / len(x) + y[t % len(y)])
+        states.append(h)
+    return np.sum(np.stack(states) ** 2)
+
+
+def _trajectory(np: Any, x: Any, y: Any) -> Any:
+    def rates(z: Any) -> Any:
+        return np.array([x[0] * z[0] - x[1] * z[0] * z[1], x[2] * z[0] * z[1] - z[1]])
+
+    z = np.array([1.0, 0.5])
+    for _ in range(10):
+        a = rates(z)
+        b = rates(z + 0.02 * a)
+        z = z + 0.02 * (a + b)
+    return np.sum(z**2)
+
+
+def _hidden(np: Any, x: Any, y: Any) -> Any:
+    def total(z: Any) -> Any:
+        most = np.max(z, axis=0)
+        return most + np.log(np.sum(np.exp(z - most), axis=0))
+
+    steps, seen = x - total(x.T)[:, None], y - total(y.T)[:, None]
+    state = seen[:, 0]
+    for t in range(20):
+        state = total(state[:, None] + steps) + seen[:, t % len(y)]
+    return total(state)
+
+
+def _attention(np: Any, x: Any, y: Any) -> Any:
+    scores = (x @ y) @ x.T / len(x)
+    weights = np.exp(scores - np.max(scores, axis=-1, keepdims=True))
+    return np.mean((weights / np.sum(weights, axis=-1, keepdims=True) @ x) ** 2)
+
+
+def _windows(np: Any, x: Any, y: Any) -> Any:
+    n = len(x)
+    edges = [(n + i - 1) // 2 for i in range(2)]
+    rows = [y[i, j] * x[i : i + edges[0], j : j + edges[0]] for i in range(2) for j in range(2)]
+    return np.sum(np.maximum(sum(rows), 0.0) ** 2)
+
+
 def _chain(np: Any, x: Any, y: Any) -> Any:
     for _ in range(20):
         x = np.sin(x) * 1.01 + 0.1
@@ -131,6 +223,15 @@ program(_normalized, "normalization", matrix=True)
 program(_oscillation, "50 steps of an equation", 10_000)
 program(_network, "network", 250_000, matrix=True)
 program(_process, "cholesky, solve", 90_000, matrix=True)
+method(_Springs, 1_000_000)
+method(_Layers, 250_000, matrix=True)
+program(_recurrent, "recurrent", 10_000, matrix=True)
+program(_trajectory, "steps of np.array([...])", 3)
+program(_hidden, "hidden Markov", 10_000, matrix=True)
+program(_attention, "attention", 250_000, matrix=True)
+program(_windows, "windows", 10_000, matrix=True)
+program(lambda np, x, y: np.sum(np.array([np.sum(np.sin(k * x)) for k in range(1, 6)]) ** 2), "comprehension")
+program(lambda np, x, y: sum(np.sum(np.abs(part)) for part in (x, x * y, x * x)), "generator")
 program(lambda np, x, y: np.linalg.slogdet(np.dot(x, x.T) + np.eye(len(x)))[1], "slogdet", 90_000, matrix=True)
 
 

@@ -32,7 +32,7 @@ def works():
     for g in (pb.grad(f), pb.compile(pb.grad(f))):
         np.testing.assert_allclose(g(x), np.cos(x) * np.array([0, 1, 2]) + np.sin(x), rtol=1e-12)
     pb.fit(pb.nn.MLP([1, 1], seed=0), x[:, None], x, epochs=1, validation=0, progress=False)
-    return shim._installed.depth == 0 and shim._installed.names == []
+    return shim.INSTALLED.depth == 0 and shim.INSTALLED.names == []
 
 
 def in_child(fork, seconds=60):
@@ -91,7 +91,7 @@ def test_locks_that_others_hold_are_free_in_the_child(fork, beside):
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 @pytest.mark.parametrize("fork", FORK)
 @pytest.mark.parametrize(
-    "lock", [library._lock, shim._installed.lock, source.parsing], ids=["library", "shim", "parser"]
+    "lock", [library._lock, shim.INSTALLED.lock, source.parsing], ids=["library", "shim", "parser"]
 )
 def test_a_fork_waits_for_what_is_half_done(fork, beside, lock):
     left = []
@@ -119,9 +119,9 @@ def test_a_trace_of_another_thread_is_none_of_the_childs(fork, beside):
         pb.grad(waits)(np.ones(2))
 
     beside(tracing)
-    assert shim._installed.depth == 1
+    assert shim.INSTALLED.depth == 1
     assert in_child(fork) == 42
-    assert shim._installed.depth == 1
+    assert shim.INSTALLED.depth == 1
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
@@ -137,6 +137,6 @@ def test_a_fork_inside_a_trace_goes_on_in_both(fork):
     gradient = pb.grad(forks)(x)
     right = np.allclose(gradient, np.cos(x) * x[[1, 2, 0]] + np.sin(x)[[2, 0, 1]], rtol=1e-12)
     if os.getpid() != home:
-        os._exit(42 if right and shim._installed.depth == 0 else 1)
+        os._exit(42 if right and shim.INSTALLED.depth == 0 else 1)
     assert right
     assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 42

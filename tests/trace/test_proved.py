@@ -11,6 +11,8 @@ import pytest
 import payback as pb
 from payback.errors import PaybackError
 from payback.trace.proof.proved import proved
+from payback.trace.proof.pure import Known
+from payback.trace.shim import shim
 from payback.transforms import gradient
 
 X, Y = np.array([0.3, -1.2, 2.0]), np.array([1.5, 0.4, -0.7])
@@ -18,7 +20,7 @@ TABLE, SCALE = {"a": X, "b": Y}, 2.0
 
 
 def is_proved(f, *args, wrt=(0,)):
-    return [proved(f, args, {}, wrt) for _ in range(3)][-1]
+    return [proved(f, args, {}, wrt) for _ in range(3)][-1] == Known(plain=True)
 
 
 def helper(a, b=2.0):
@@ -213,7 +215,7 @@ PLAIN = [
 def generally(f, *args, **kwargs):
     """The way of functions that are not proved."""
     kept = gradient.proved
-    gradient.proved = lambda *_: False
+    gradient.proved = lambda *_: None
     try:
         return pb.value_and_grad(f)(*args, **kwargs)
     finally:
@@ -615,6 +617,90 @@ def test_what_might_write_or_needs_the_shim_is_not_proved(name):
     assert not is_proved(NOT_PLAIN[name], *([X, Y] if name == "takes_any" else [X]))
 
 
+def filled(w):
+    out = np.zeros((len(w), 2), dtype=float)
+    for i in range(len(w)):
+        out[i, 0] = w[i] * w[i - 1]
+        out[i, 1] += np.sin(w[i]) * X[i]
+    out[1:] *= 2.0
+    rows = [np.array([w[0], 1.0]), out[1]]
+    rows[0] = rows[1] * 2.0
+    return np.sum(out) + out[:, 1].sum() + rows[0][0] * np.mean([w[0], w[1]])
+
+
+def copies(w):
+    y = X.copy()
+    y[1] = w[0]
+    return y.dot(w) + X.dot(w)
+
+
+def takes_a_name(w, make=np.zeros):
+    out = make(3)
+    out[0] = w[0]
+    return np.sum(out)
+
+
+KNOWN = {
+    "an array of traced values": (lambda w: np.sum(np.array([w[0], w[1]])), Known(plain=True, shown=True)),
+    "traced values in lists": (lambda w: np.sum(np.array([[w[0], 1.0], [w[1], w[2]]])), Known(plain=True, shown=True)),
+    "a product of a plain array": (lambda w: X.dot(w), Known(plain=True, shown=True, asks=True)),
+    "what is filled": (filled, Known(plain=False, shown=True, asks=True)),
+    "copies": (copies, Known(plain=False, shown=True, asks=True)),
+    "a name of a maker": (takes_a_name, None),
+    "a random number": (lambda w: np.sum(w * np.random.random(3)), None),
+    "an entry of a list outside": (lambda w: KEPT.__setitem__(0, 1.0) or np.sum(w), None),
+}
+
+
+def stores_outside(w):
+    KEPT[0] = w
+    return np.sum(w)
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_of_what_stores_or_needs_names_of_numpy_as_much_is_known(name):
+    f, known = KNOWN[name]
+    assert [proved(f, (X,), {}, (0,)) for _ in range(3)][-1] == known
+
+
+@pytest.mark.parametrize("name", [name for name, (_, known) in KNOWN.items() if known])
+def test_what_is_known_gives_the_same_bits_and_leaves_numpy_as_it_was(name):
+    f, usual = KNOWN[name][0], (type(np), np.zeros, np.ndarray.dot)
+    expected = generally(f, X)
+    for _ in range(3):
+        assert alike(pb.value_and_grad(f)(X), expected)
+    value, pull = pb.vjp(f, X)
+    assert alike((value, pull(1.0)[0]), expected)
+    assert alike(pb.value_and_grad(lambda w: (f(w), w * 2.0), has_aux=True)(X)[1], expected[1])
+    assert (type(np), np.zeros, np.ndarray.dot) == usual
+
+
+def test_lists_outside_are_not_stored_into():
+    assert [proved(stores_outside, (X,), {}, (0,)) for _ in range(3)][-1] is None
+
+
+def test_within_what_is_known_others_get_the_whole_shim():
+    from numpy import zeros
+
+    def other(w):
+        out = zeros(3)
+        out[:] = w * w
+        return np.sum(out)
+
+    for _ in range(3):
+        pb.grad(filled)(X)
+    kept = shim.INSTALLED
+    kept.enter(filled, Known(plain=False, shown=True))
+    try:
+        assert type(np) is not types.ModuleType
+        np.testing.assert_array_equal(pb.grad(other)(X), 2 * X)
+        assert type(np) is not types.ModuleType
+    finally:
+        kept.leave()
+    assert type(np) is types.ModuleType
+    np.testing.assert_array_equal(pb.grad(other)(X), 2 * X)
+
+
 def test_a_wrapper_of_many_functions_is_proved_for_those_that_are_plain():
     def around(inner):
         return lambda w: inner(w)
@@ -622,7 +708,7 @@ def test_a_wrapper_of_many_functions_is_proved_for_those_that_are_plain():
     for _ in range(40):
         assert not is_proved(around(NOT_PLAIN["augments"]), X)
     plain = around(helper)
-    assert [proved(plain, (X,), {}, (0,)) for _ in range(20)][-1]
+    assert [proved(plain, (X,), {}, (0,)) for _ in range(20)][-1].plain
 
 
 def test_arguments_of_which_some_parts_are_not_traced_are_not_proved():
@@ -739,7 +825,7 @@ def test_second_derivatives_of_what_is_proved_have_the_same_bits_and_memory_of_t
     for derivative in of:
         found = [derivative(X) for _ in range(3)][-1]
         kept = gradient.proved
-        gradient.proved = lambda *_: False
+        gradient.proved = lambda *_: None
         try:
             assert alike(found, derivative(X))
         finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import weakref
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from types import CodeType, FunctionType, MethodType
 from typing import Any
 
@@ -16,21 +17,41 @@ from payback.trace.tree import paths
 Function = Callable[..., Any]
 ArgNums = int | str | Sequence[int | str]
 _GRADIENT = "_gradient_of"  # what a gradient says of itself
-_VARIADIC = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
-_names: dict[tuple[int, int], tuple[CodeType, list[str]]] = {}  # of the arguments of functions, by their code
+# of the arguments of functions, by their code, how many are bound, and which by name
+_names: dict[tuple[int, int, tuple[str, ...]], tuple[CodeType, list[str]]] = {}
 _MOST_CODES = 4000  # code that is made while a program runs is not kept for ever
 
 
-def _called(f: Any) -> tuple[Any, int]:
-    """The function written in Python that a call of f runs, or None, and how many arguments it has been given."""
+def _called(f: Any) -> tuple[Any, int, tuple[str, ...]]:
+    """The function written in Python that a call of f runs, or None, and which arguments it has been given: so many by
+    position, and those by name."""
     kind = type(f)
     if kind is FunctionType:
-        return f, 0
+        return f, 0, ()
     if kind is MethodType:
-        return (f.__func__, 1) if type(f.__func__) is FunctionType else (None, 0)
+        return (f.__func__, 1, ()) if type(f.__func__) is FunctionType else _UNTOLD
+    if kind is partial and not f.__dict__:
+        function, bound, names = _called(f.func)
+        return function, bound + len(f.args), (*names, *f.keywords)
     own = getattr(kind, "__call__", None)  # noqa: B004
     told = "__signature__" in getattr(f, "__dict__", ()) or hasattr(kind, "__signature__")
-    return (own, 1) if type(own) is FunctionType and not told and not isinstance(f, type) else (None, 0)
+    return (own, 1, ()) if type(own) is FunctionType and not told and not isinstance(f, type) else _UNTOLD
+
+
+_UNTOLD: tuple[Any, int, tuple[str, ...]] = (None, 0, ())
+
+
+def _told(code: CodeType, bound: int, given: tuple[str, ...], count: int) -> list[str]:
+    """What `inspect` finds, sooner: the names of so many arguments."""
+    first = code.co_argcount
+    names = list(code.co_varnames[bound:first])
+    places = [names.index(name) for name in given if name in names]
+    if places:  # it and those after it are given by name only
+        names = names[: min(places)]
+    if code.co_flags & inspect.CO_VARARGS and not places:
+        several = code.co_varnames[first + code.co_kwonlyargcount]
+        return names + [f"{several}[{i}]" for i in range(count - len(names))]
+    return names + [f"argument {i}" for i in range(len(names), count)]
 
 
 def differentiated(f: Function) -> tuple[Function, ArgNums] | None:
@@ -48,16 +69,14 @@ def argument_names(f: Function, count: int) -> list[str]:
     """What the first so many arguments by position are called."""
     while (whose := differentiated(f)) is not None:
         f = whose[0]
-    function, bound = _called(f)
+    function, bound, given = _called(f)
     code = getattr(function, "__code__", None)
-    if code is not None and not function.__dict__ and not code.co_flags & _VARIADIC and code.co_argcount >= bound:
-        known = _names.get((id(code), bound))
-        if known is None or len(known[1]) < count:  # what `inspect` finds, sooner
+    if code is not None and not function.__dict__ and code.co_argcount >= bound:
+        known = _names.get((id(code), bound, given))
+        if known is None or len(known[1]) < count:
             if len(_names) >= _MOST_CODES:
                 _names.clear()
-            names = list(code.co_varnames[bound : code.co_argcount + code.co_kwonlyargcount])
-            names += [f"argument {i}" for i in range(len(names), count)]
-            known = _names[id(code), bound] = code, names
+            known = _names[id(code), bound, given] = code, _told(code, bound, given, count)
         return known[1][:count]
     try:
         parameters = [*inspect.signature(f).parameters.values()]

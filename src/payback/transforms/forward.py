@@ -45,7 +45,7 @@ class Called:
     ):  # fmt: skip
         """briefly: whether nothing that f has computed is given to the caller, only derivatives of it."""
         self.opened = Opened(f, args, kwargs, argnums, briefly)
-        out = call(f, self.opened.args, self.opened.kwargs, self.opened.is_plain)
+        out = call(f, self.opened.args, self.opened.kwargs, self.opened.is_plain, known=self.opened.known)
         self.opened.close()
         self.aux: Any = None
         if has_aux:

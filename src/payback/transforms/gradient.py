@@ -22,6 +22,7 @@ from payback.trace.labels import place_of
 from payback.trace.leaf import leaf_value
 from payback.trace.plain_arrays import named, now, outside, recording, watched
 from payback.trace.proof.proved import proved
+from payback.trace.proof.pure import Known
 from payback.trace.refusals.leaks import close
 from payback.trace.scalars.floats import Float
 from payback.trace.scalars.number import on_tape, opened
@@ -61,8 +62,10 @@ class Opened:
         self._compiled: list[tuple[Any, Node]] = []  # plain arrays as they were, while a function is compiled
         fresh: list[Any] = []
         usual = not watched() and recording.get() is None
+        self.known = self._proved(f, args, kwargs) if usual and not tracing() else None
         # within what is proved the function of a gradient is: it is the same one
-        self.is_plain = briefly and usual and (lasting.get() if tracing() else self._proved(f, args, kwargs))
+        plain = usual and lasting.get() if self.known is None else self.known.plain
+        self.is_plain = briefly and plain
         for position, tree in zip(self.positions, self.given, strict=True):
             name = position if isinstance(position, str) else names[position]
             kind = type(tree)
@@ -89,12 +92,12 @@ class Opened:
         self.args = tuple([changed.get(i, arg) for i, arg in enumerate(args)])
         self.kwargs = {key: changed.get(key, value) for key, value in kwargs.items()}
 
-    def _proved(self, f: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-        """Whether f is proved plain, or is the gradient, by the same argument, of a function that is."""
+    def _proved(self, f: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Known | None:
+        """What is known of f, or of the function whose gradient, by the same argument, it is."""
         while (known := differentiated(f)) is not None:
             f, argnums = known
             if [argnums] != self.positions:
-                return False
+                return None
         return proved(f, args, kwargs, self.positions)
 
     def _array(self, leaf: Any, name: str) -> Any:
@@ -265,7 +268,7 @@ def value_and_grad(f: Function, argnums: ArgNums = 0, *, has_aux: bool = False) 
     @functools.wraps(f)
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
         given = Opened(f, args, kwargs, argnums, not has_aux)
-        out = call(f, given.args, given.kwargs, given.is_plain, not tracing())
+        out = call(f, given.args, given.kwargs, given.is_plain, not tracing(), given.known)
         given.close()
         aux = None
         if has_aux:
@@ -348,7 +351,7 @@ def vjp(f: Function, *args: Any, has_aux: bool = False) -> Any:
     (array([1., 0.]),)
     """
     opened = Opened(f, args, {}, tuple(range(len(args))))
-    out = call(f, opened.args, {}, spare=not tracing())
+    out = call(f, opened.args, {}, spare=not tracing(), known=opened.known)
     opened.check_written()
     aux = None
     if has_aux:

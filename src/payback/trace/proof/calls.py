@@ -6,16 +6,22 @@ import dis
 import sys
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from payback.trace.numpy.creation import ANSWERS
 from payback.trace.proof.instructions import NULL, Stack, Variables, rule, taken
 from payback.trace.proof.pure import (
+    ARRAY,
     CALL,
     CONSTANTS,
+    DTYPES,
     FUNCTIONS,
     KEYWORDS,
     METHODS,
     MODULES,
     NONE,
     NUMBER,
+    TRACED,
     Kind,
     Unproved,
     answer,
@@ -23,6 +29,7 @@ from payback.trace.proof.pure import (
     is_bare,
     join,
     of_builtin,
+    of_lists,
     of_method,
     of_numpy,
     of_table,
@@ -72,7 +79,7 @@ def _attribute_of(proof: Proof, of: Kind, name: str) -> Kind:
     kind = of_numpy(found)
     if kind is None:
         raise Unproved
-    return kind
+    return (*kind, "np") if kind[0] == "numpy" and module is np else kind
 
 
 @rule("KW_NAMES")
@@ -148,18 +155,18 @@ def called(proof: Proof, callee: Kind, args: list[Kind], named: dict[str, Kind])
         if type(method) is int or method[0] != "of class":
             raise Unproved
         return called(proof, method[1], [callee, *args], named)
+    if way == "numpy":
+        return _of_numpy(proof, callee, args, named)
     for key, value in named.items():
         if key not in KEYWORDS or not is_bare(value):
             raise Unproved
-    if way == "numpy":
-        return answer(FUNCTIONS[callee[1]][1], args)
     if named:
-        return _of_method(callee, args) if way == "method" and type(callee[2]) is int else usable(None)
+        return _of_method(proof, callee, args) if way == "method" and type(callee[2]) is int else usable(None)
     if way == "method":
         if callee[1] == "append" and len(args) == 1:
             proof.grown(callee[2], args[0])
             return NONE
-        return _of_method(callee, args)
+        return _of_method(proof, callee, args)
     if way == "builtin":
         return of_builtin(callee[1], args)
     if way == "raises":
@@ -167,6 +174,29 @@ def called(proof: Proof, callee: Kind, args: list[Kind], named: dict[str, Kind])
     raise Unproved
 
 
-def _of_method(callee: Kind, args: list[Kind]) -> Kind:
+def _of_numpy(proof: Proof, callee: Kind, args: list[Kind], named: dict[str, Kind]) -> Kind:
+    """What one of NumPy's functions answers with, called by `np.f` or by another name."""
+    pure = FUNCTIONS[callee[1]][1]
+    for key, value in named.items():
+        dtype = key == "dtype" and pure.way == "make" and value in DTYPES
+        if not dtype and (key not in KEYWORDS or not is_bare(value)):
+            raise Unproved
+    by_name = len(callee) == 2
+    if by_name and pure.way != "ufunc":
+        proof.search.elsewhere = True
+    try:
+        return answer(pure, args)
+    except Unproved:
+        if by_name or pure.name not in ANSWERS:
+            raise
+    proof.search.shown = True
+    return of_lists(pure, args)
+
+
+def _of_method(proof: Proof, callee: Kind, args: list[Kind]) -> Kind:
     _, name, of = callee
+    if type(of) is int and of & ARRAY:  # of an array, which asks nobody: see `methods.py`
+        proof.search.asks = True
+        if any(type(kind) is int and kind & TRACED for kind in args):
+            proof.search.shown = True
     return of_method(name, of, args) if type(of) is int else of_table(name, of, args)

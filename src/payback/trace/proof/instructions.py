@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from payback.trace.proof.pure import (
+    ARRAY,
     NONE,
     NUMBER,
     SLICE,
@@ -24,6 +25,7 @@ from payback.trace.proof.pure import (
     is_bare,
     is_within,
     join,
+    joined,
     listed,
     number,
     of_constant,
@@ -45,6 +47,7 @@ Rule = Callable[["Proof", dis.Instruction, Stack, Variables], list[Way] | None]
 RULES: dict[str, Rule] = {}
 NULL = ("null",)
 _SIGNS = [sign for _, sign in dis._nb_ops]  # type: ignore[attr-defined]
+_STORE = dis.opmap["STORE_SUBSCR"]
 _NULL_FIRST = sys.version_info < (3, 13)
 _ENDS_TWO = sys.version_info < (3, 13)  # END_FOR takes away the iterator too
 
@@ -167,6 +170,8 @@ def _copy(proof: Proof, step: dis.Instruction, stack: Stack, names: Variables) -
 def _binary(proof: Proof, step: dis.Instruction, stack: Stack, names: Variables) -> None:
     b, a = stack.pop(), stack.pop()
     sign = _SIGNS[step.arg or 0]
+    if sign.endswith("=") and type(a) is int and a & ARRAY:  # it may be an array that someone else has
+        proof.search.stored = True
     stack.append(entry(a, b) if sign == "[]" else operation(sign, a, b))
 
 
@@ -180,6 +185,29 @@ def _entry(proof: Proof, step: dis.Instruction, stack: Stack, names: Variables) 
 def _slice_of(proof: Proof, step: dis.Instruction, stack: Stack, names: Variables) -> None:
     bounds([stack.pop(), stack.pop()])
     stack.append(entry(stack.pop(), SLICE))
+
+
+@rule("STORE_SUBSCR")
+def _store_entry(proof: Proof, step: dis.Instruction, stack: Stack, names: Variables) -> None:
+    key, into, value = stack.pop(), stack.pop(), usable(stack.pop())
+    if type(into) is tuple and into[0] == "of" and len(into) == 3 and key == NUMBER:
+        proof.grown(into, value)  # a list of the function's own
+        return
+    _stored(proof, into, key, value)
+
+
+@rule("STORE_SLICE")
+def _store_slice(proof: Proof, step: dis.Instruction, stack: Stack, names: Variables) -> None:
+    bounds([stack.pop(), stack.pop()])
+    into, value = stack.pop(), stack.pop()
+    _stored(proof, into, SLICE, value)
+
+
+def _stored(proof: Proof, into: Kind, key: Kind, value: Kind) -> None:
+    number(into)
+    entry(into, key)
+    joined(value, True)
+    proof.search.stored = True
 
 
 @rule("BUILD_SLICE")
@@ -234,8 +262,9 @@ def _tuple(proof: Proof, step: dis.Instruction, stack: Stack, names: Variables) 
 @rule("BUILD_LIST")
 def _list(proof: Proof, step: dis.Instruction, stack: Stack, names: Variables) -> None:
     made = listed(taken(stack, step))
-    if "append" in proof.function.code.co_names:  # it may come to hold more, under any of its names
-        made = proof.grown(("of", None, (id(proof.function.code), step.offset)), parts(made))
+    code = proof.function.code
+    if "append" in code.co_names or _STORE in code.co_code[::2]:  # it may come to hold more, under any of its names
+        made = proof.grown(("of", None, (id(code), step.offset)), parts(made))
     stack.append(made)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from payback.trace.proof.calls import called
 from payback.trace.proof.instructions import RULES, Stack, Variables, Way
-from payback.trace.proof.pure import Asked, Kind, Unproved, join, listed, parts, usable
+from payback.trace.proof.pure import Asked, Kind, Known, Unproved, join, listed, parts, usable
 
 _MOST_STEPS = 20_000
 _MOST_PASSES = 8
@@ -25,6 +25,7 @@ _TOO_DEEP = 8  # calls within calls
 _BARRED = inspect.CO_VARKEYWORDS | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 _CLEARING = {"SWAP", "POP_TOP", "STORE_FAST", "COPY", "CALL_INTRINSIC_1", "NOP", "CACHE", "STORE_FAST_STORE_FAST"}
 
+_Name = tuple[dict[str, Any], str, Any]  # a namespace, a name, and what it stands for there
 # The codes that have been met, by id, each with the global names that it reads; None where it cannot be plain.  They
 # are kept, so that no other gets the same id; code that is made while a program runs is not kept for ever.
 _codes: dict[int, tuple[CodeType, tuple[str, ...] | None]] = {}
@@ -93,12 +94,16 @@ class Search:
     used     (namespace, name, what it stands for): that NumPy's names have not been replaced is looked at in each call
     kept     what lists that the functions make, and variables that functions within them read, may ever hold
     changed  whether that has grown since the pass began
+    stored   whether something is stored into arrays
+    shown    whether NumPy's functions are given, by `np.f`, what they do not dispatch by
+    asks     whether methods of arrays are called
+    elsewhere  whether functions of NumPy's are called by other names, which would have to be looked for
     """
 
     def __init__(self) -> None:
-        self.used: dict[tuple[int, str], tuple[dict[str, Any], str, Any]] = {}
+        self.used: dict[tuple[int, str], _Name] = {}
         self.kept: dict[Any, Kind] = {}
-        self.changed = False
+        self.changed = self.stored = self.shown = self.asks = self.elsewhere = False
 
 
 class Proof:
@@ -188,8 +193,8 @@ class Proof:
         return "of", after, place
 
 
-def rests_on(callee: Kind, args: list[Kind], named: dict[str, Kind]) -> tuple[tuple[dict[str, Any], str, Any], ...]:
-    """What the proof of such a call rests on.  Raises Unproved if there is none, Asked if it may be found yet."""
+def known_of(callee: Kind, args: list[Kind], named: dict[str, Kind]) -> tuple[Known, tuple[_Name, ...]]:
+    """What is known of such a call, and what that rests on.  Raises Unproved, or Asked if something may be yet."""
     search = Search()
     for _ in range(_MOST_PASSES):
         search.changed = False
@@ -202,7 +207,10 @@ def rests_on(callee: Kind, args: list[Kind], named: dict[str, Kind]) -> tuple[tu
                 raise
         else:
             if not search.changed:
-                return tuple(search.used.values())
+                shown = search.stored or search.shown
+                if shown and search.elsewhere:
+                    raise Unproved
+                return Known(not search.stored, shown, shown and search.asks), tuple(search.used.values())
     raise Unproved
 
 

@@ -105,12 +105,32 @@ EXCEPTIONS = {id(e): e for e in vars(builtins).values() if isinstance(e, type) a
 _OF_NUMBERS = {"min", "max", "float", "int", "bool", "round"}
 # Keywords whose values are numbers, tuples of them or texts, and mean nothing that is written into.
 KEYWORDS = {"axis", "keepdims", "axis1", "axis2", "offset", "k", "n", "ord", "ddof", "axes"}
+DTYPES = {
+    ("builtin", "float"),
+    ("builtin", "int"),
+    ("builtin", "bool"),
+    ("class", id(np.float64)),
+    ("class", id(np.int64)),
+}
 # name -> how many arguments may be given by position
 METHODS = {
     "sum": 1, "mean": 1, "max": 1, "min": 1, "prod": 1, "std": 1, "var": 1, "any": 1, "all": 1, "argmax": 1,
     "argmin": 1, "cumsum": 1, "cumprod": 1, "reshape": 8, "transpose": 8, "ravel": 0, "flatten": 0, "copy": 0,
     "squeeze": 1, "swapaxes": 2, "trace": 3, "diagonal": 3, "dot": 1, "argsort": 1, "clip": 2, "repeat": 2,
 }  # fmt: skip
+
+
+class Known(NamedTuple):
+    """What is known of a function all of whose calls are known.
+
+    plain  whether it surely writes into no array
+    shown  whether it stores into arrays, or has NumPy do, by `np.f` or methods, what looks at no protocol
+    asks   whether these are methods of arrays
+    """
+
+    plain: bool
+    shown: bool = False
+    asks: bool = False
 
 
 class Unproved(Exception):  # noqa: N818 (not an error: no proof)
@@ -277,9 +297,6 @@ def truth(kind: Kind) -> None:
 
 def operation(sign: str, a: Kind, b: Kind) -> int:
     a, b = number(a), number(b)
-    in_place = sign.endswith("=")
-    if in_place and a & ARRAY:  # it may be an array that someone else has
-        raise Unproved
     if sign.removesuffix("=") in _ARITHMETIC:
         if TRACED in (a, b):  # and so is what comes of it
             return TRACED
@@ -310,7 +327,7 @@ def _value(table: Kind, key: Kind) -> Kind:
     return usable(parts(("tuple", values)))
 
 
-def _joined(kind: Kind, deep: bool = False) -> int:
+def joined(kind: Kind, deep: bool = False) -> int:
     """What the entries may be of an array that is made of it: of a list of arrays and numbers, or of one.
 
     deep: whether lists may stand in the list; NumPy dispatches by nothing in those.
@@ -318,7 +335,7 @@ def _joined(kind: Kind, deep: bool = False) -> int:
     if type(kind) is int:
         return kind
     part = parts(kind)
-    return NUMBER if part is None else _joined(part, True) if deep else number(part)
+    return NUMBER if part is None else joined(part, True) if deep else number(part)
 
 
 def answer(pure: Pure, args: list[Kind]) -> Kind:
@@ -333,13 +350,13 @@ def answer(pure: Pure, args: list[Kind]) -> Kind:
         raise Unproved
     for i, kind in enumerate(args):
         if pure.way == "make":
-            if kind != NONE and _joined(kind, True) & TRACED:
+            if kind != NONE and joined(kind, True) & TRACED:
                 raise Unproved
         elif i >= pure.arrays:
             if not is_bare(kind):
                 raise Unproved
         elif pure.way == "join":
-            _joined(kind)
+            joined(kind)
         elif type(kind) is not int and kind != NONE:
             raise Unproved
     if pure.way == "size":
@@ -353,10 +370,21 @@ def answer(pure: Pure, args: list[Kind]) -> Kind:
     return NUMBER if pure.way == "ufunc" and all(kind == NUMBER for kind in args) else ANY
 
 
+def of_lists(pure: Pure, args: list[Kind]) -> Kind:
+    """What one of NumPy's functions makes of traced values in lists, or of those that it makes arrays of."""
+    if not args or len(args) > pure.most or pure.way in ("formula", "ufunc", "size"):
+        raise Unproved
+    for i, kind in enumerate(args):
+        if pure.way != "make" and i >= pure.arrays:
+            if not is_bare(kind):
+                raise Unproved
+        elif kind != NONE:
+            joined(kind, True)
+    return ("of", ANY) if pure.way == "several" or pure.name.endswith("_indices") else ANY
+
+
 def of_method(name: str, of: int, args: list[Kind]) -> Kind:
     if len(args) > METHODS[name]:
-        raise Unproved
-    if of & ARRAY and any(type(kind) is int and kind & TRACED for kind in args):  # see `methods.py`
         raise Unproved
     for kind in args:
         if not (is_bare(kind) or (name == "dot" and type(kind) is int)):
