@@ -89,19 +89,15 @@ def test_a_linear_model_goes_as_far_as_there_are_rows():
         assert abs(path / rows - 0.25) < 0.02
 
 
-def test_classes_that_a_line_parts_get_no_hidden_layers_where_rows_are_few():
-    draw = np.random.default_rng(2)
-    x = draw.normal(size=(100, 40))
-    line, ring = (x @ draw.normal(size=40) > 0).astype(int), (np.abs(x[:, 0]) > 0.7).astype(int)
-    own = dataclasses.replace(Recipe().complete(100, 2, 2), hidden=(16,), epochs=60)
+def test_noisy_classes_get_a_linear_model_and_those_inside_of_others_hidden_layers():
+    own = dataclasses.replace(RECIPE, weight_decay=0.01)
+    linear = to_try(ASKED, own, net(2), 80, 2)[-1]
 
     def net_of(recipe):
-        return pb.nn.MLP([columns, *recipe.hidden, 2], seed=0, dtype=recipe.dtype)
+        return pb.nn.MLP([3, *recipe.hidden, 2], seed=0, dtype=recipe.dtype)
 
-    for columns, y, hidden in ((40, line, ()), (2, ring, (16,))):
-        given = x[:, :columns].astype(np.float32)
-        several = to_try(Recipe(), own, net_of(own), 100, 2)
-        assert chosen_recipe(several, net_of, given, y, None, 0).hidden == hidden
+    for y, chosen in ((NOISY[:, 0] > 0, linear), (np.abs(X[:, 0]) > 0.7, own)):
+        assert chosen_recipe([own, linear], net_of, X, y.astype(int), None, 1) is chosen
 
 
 def test_pieces_are_taken_where_they_help():
