@@ -51,11 +51,11 @@ def test_rows_that_weigh_nothing_are_not_looked_at():
     ("asked", "rows", "classes", "tried"),
     [
         ({}, 80, 0, "DD"),
-        ({}, 80, 2, "DDL"),
+        ({}, 80, 2, "DDLL"),
         ({}, 39, 2, ""),
         ({}, 2000, 0, ""),
         ({}, 2000, 39, ""),
-        ({}, 2000, 100, "L"),
+        ({}, 2000, 100, "LL"),
         ({}, 5000, 100, ""),
         (dict(weight_decay=1.0), 80, 2, ""),
         (dict(epochs=100), 80, 2, ""),
@@ -82,11 +82,12 @@ def test_a_linear_model_goes_as_far_as_there_are_rows():
     for rows, batch in ((80, 64), (1000, 64), (1000, "all"), (1900, 100)):
         asked = Recipe(valid=0.0, batch_size=batch)
         own = asked.complete(rows, 3, 2)
-        linear = to_try(asked, own, net(2), rows, 2)[-1]
+        *_, linear, longer = to_try(asked, own, net(2), rows, 2)
         steps = linear.epochs * (1 if batch == "all" else -(-rows // batch))
         momentum = linear.make_optimizer()
         path = sum(momentum.schedule(n, steps) for n in range(steps)) / (1 - momentum.momentum)
         assert abs(path / rows - 0.25) < 0.02
+        assert abs(longer.rate / linear.rate - 4) < 0.05
 
 
 def test_noisy_classes_get_a_linear_model_and_those_inside_of_others_hidden_layers():

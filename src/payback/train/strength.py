@@ -27,7 +27,7 @@ PIECES, LEAST = 16, 3  # that a column of numbers is given in at most, if there 
 MAX_PIECES, ROWS_A_PIECE = 128, 50  # of all columns; of the training
 MAX_NUMBERS = 1 << 25  # that the pieces of all rows may be
 SAMPLE, FEW = 1600, 800  # rows that tell whether pieces help; so few are cut into FOLDS, else into two
-PATH = 0.25  # the length of a linear model's descent, in rows
+PATHS = (0.25, 1.0)  # lengths of a linear model's descent, in rows
 SURE = 2.0  # standard errors that pieces must gain, for they make a network larger
 MAX_WORK = 1e10  # products of a training, about a quarter of a second: done a dozen times, or ten times as much once
 Array = np.ndarray[Any, Any]
@@ -50,21 +50,21 @@ def to_try(asked: Recipe, recipe: Recipe, net: Any, rows: int, classes: int) -> 
         made += [dataclasses.replace(recipe, weight_decay=round(f * recipe.weight_decay, 3)) for f in FACTORS]
     told = (asked.hidden, asked.skip, asked.activation, asked.optimizer, asked.rate, asked.tol)
     if classes and not any(part is not None for part in told) and not recipe.dropout and not recipe.pieces:
-        made.append(_linear(asked, recipe, rows))
+        made += [_linear(asked, recipe, rows, path) for path in PATHS]
     return made
 
 
-def _linear(asked: Recipe, recipe: Recipe, rows: int) -> Recipe:
+def _linear(asked: Recipe, recipe: Recipe, rows: int, path: float) -> Recipe:
     """The recipe of a linear model of classes.
 
     Adam makes all weights about as large, which costs points where few columns tell.  Plain steps with momentum go as a
     penalty of squares does: a descent of length t shrinks like a ridge of 1/t a row (Ali, Kolter, Tibshirani, AISTATS
-    2019), so PATH · rows is 1/PATH for all rows together.
+    2019), so path · rows is 1/path for all rows together.
     """
     size = rows if recipe.batch_size == "all" else min(recipe.batch_size or rows, rows)
     steps = (recipe.epochs or 1) * -(-rows // size)
     # the rate falls along a cosine to 0, which halves the length, and momentum of 0.9 makes it ten times as long
-    rate = float(f"{PATH * rows / (5 * steps):.3g}")
+    rate = float(f"{path * rows / (5 * steps):.3g}")
     dtype = asked.dtype or "float64"
     return dataclasses.replace(recipe, hidden=(), optimizer="nesterov", rate=rate, weight_decay=0.0, dtype=dtype)
 
@@ -117,7 +117,7 @@ def chosen_recipe(
     weights = None if class_weight is None else weighted_by_class(y, weights_of_classes(y, class_weight))
     if weights is not None:
         x, y, weights = x[weights > 0], y[weights > 0], weights[weights > 0]
-    folds = FOLDS if len(recipes) > 2 else 2
+    folds = FOLDS if any(other.hidden for other in recipes[1:]) else 2
     best, most = recipes[0], 0.0
     errors = _errors(net_of(best), x, y, best, weights, seed, folds)
     for done, recipe in enumerate(recipes[1:], 1):
