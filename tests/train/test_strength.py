@@ -1,4 +1,4 @@
-"""The weight decay of small tables, by cross-validation."""
+"""What small tables are trained with, by cross-validation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import payback as pb
 from payback.errors import NonFiniteError
 from payback.train import strength
 from payback.train.recipe import Recipe
-from payback.train.strength import chosen_decay, is_tried, pieces_help, pieces_to_try
+from payback.train.strength import chosen_recipe, pieces_help, pieces_to_try, to_try
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(80, 3))
@@ -26,39 +26,79 @@ def net(outputs=1):
     return pb.nn.MLP([3, 16, outputs], seed=0)
 
 
+def decay(y, outputs=1, x=X, weights=None):
+    """The strength that is chosen of three."""
+    three = to_try(Recipe(hidden=(16,)), RECIPE, net(outputs), len(x), outputs if y.ndim == 1 else 0)
+    assert [recipe.weight_decay for recipe in three] == [1.0, 0.25, 4.0]
+    return chosen_recipe(three, lambda recipe: net(outputs), x, y, weights, 1).weight_decay
+
+
 def test_noise_wants_more_and_curves_want_less():
-    decays = [chosen_decay(net(), X, y, RECIPE, None, 1) for y in (NOISY, CURVED)]
+    decays = [decay(y) for y in (NOISY, CURVED)]
     assert decays == [4.0, 0.25]
-    assert decays[0] == chosen_decay(net(), X, NOISY, RECIPE, None, 1)
-    labels = (NOISY[:, 0] > 0).astype(int)
-    assert chosen_decay(net(2), X, labels, RECIPE, None, 1) == 4.0
+    assert decays[0] == decay(NOISY)
+    assert decay((NOISY[:, 0] > 0).astype(int), 2) == 4.0
 
 
 def test_rows_that_weigh_nothing_are_not_looked_at():
     labels = (NOISY[:, 0] > 0).astype(int)
     both = np.concatenate([labels, np.full(40, 2)])
     rows = np.concatenate([X, 100 * X[:40]])
-    given = chosen_decay(net(3), rows, both, RECIPE, {0: 1.0, 1: 1.0, 2: 0.0}, 1)
-    assert given == chosen_decay(net(3), X, labels, RECIPE, None, 1)
+    assert decay(both, 3, rows, {0: 1.0, 1: 1.0, 2: 0.0}) == decay(labels, 3)
 
 
 @pytest.mark.parametrize(
-    ("asked", "rows", "tried"),
+    ("asked", "rows", "classes", "tried"),
     [
-        ({}, 80, True),
-        ({}, 39, False),
-        ({}, 2000, False),
-        (dict(weight_decay=1.0), 80, False),
-        (dict(epochs=100), 80, False),
-        (dict(hidden=()), 80, False),
-        (dict(optimizer="adam"), 80, False),
-        (dict(hidden=(1500, 1500)), 80, False),
+        ({}, 80, 0, "DD"),
+        ({}, 80, 2, "DDLL"),
+        ({}, 39, 2, ""),
+        ({}, 2000, 0, ""),
+        ({}, 2000, 39, ""),
+        ({}, 2000, 100, "LL"),
+        ({}, 5000, 100, ""),
+        (dict(weight_decay=1.0), 80, 2, ""),
+        (dict(epochs=100), 80, 2, ""),
+        (dict(hidden=()), 80, 2, ""),
+        (dict(hidden=(16,)), 80, 2, "DD"),
+        (dict(activation="tanh"), 80, 2, "DD"),
+        (dict(rate=0.01), 80, 2, "DD"),
+        (dict(tol=0.01), 80, 2, "DD"),
+        (dict(dropout=0.2), 80, 2, "DD"),
+        (dict(pieces=4), 80, 2, "DD"),
+        (dict(optimizer="adam"), 80, 2, ""),
+        (dict(hidden=(1500, 1500)), 80, 2, ""),
     ],
 )
-def test_what_is_told_is_kept(asked, rows, tried):
+def test_what_is_told_is_kept(asked, rows, classes, tried):
     asked = Recipe(valid=0.0, **asked)
-    recipe = asked.complete(rows, 3, 0)
-    assert is_tried(asked, recipe, pb.nn.MLP([3, *(recipe.hidden or ()), 1]), rows) is tried
+    recipe = asked.complete(rows, 3, classes)
+    several = to_try(asked, recipe, pb.nn.MLP([3, *(recipe.hidden or ()), max(1, classes)]), rows, classes)
+    assert several[0] is recipe
+    assert "".join("D" if other.hidden else "L" for other in several[1:]) == tried
+
+
+def test_a_linear_model_goes_as_far_as_there_are_rows():
+    for rows, batch in ((80, 64), (1000, 64), (1000, "all"), (1900, 100)):
+        asked = Recipe(valid=0.0, batch_size=batch)
+        own = asked.complete(rows, 3, 2)
+        *_, linear, longer = to_try(asked, own, net(2), rows, 2)
+        steps = linear.epochs * (1 if batch == "all" else -(-rows // batch))
+        momentum = linear.make_optimizer()
+        path = sum(momentum.schedule(n, steps) for n in range(steps)) / (1 - momentum.momentum)
+        assert abs(path / rows - 0.25) < 0.02
+        assert abs(longer.rate / linear.rate - 4) < 0.05
+
+
+def test_noisy_classes_get_a_linear_model_and_those_inside_of_others_hidden_layers():
+    own = dataclasses.replace(RECIPE, weight_decay=0.01)
+    linear = to_try(ASKED, own, net(2), 80, 2)[-1]
+
+    def net_of(recipe):
+        return pb.nn.MLP([3, *recipe.hidden, 2], seed=0, dtype=recipe.dtype)
+
+    for y, chosen in ((NOISY[:, 0] > 0, linear), (np.abs(X[:, 0]) > 0.7, own)):
+        assert chosen_recipe([own, linear], net_of, X, y.astype(int), None, 1) is chosen
 
 
 def test_pieces_are_taken_where_they_help():
@@ -104,7 +144,7 @@ def test_a_training_that_fails_is_not_chosen_and_one_that_is_ended_ends_all(monk
         return pb.fit(*args, optimizer=optimizer, **options)
 
     monkeypatch.setattr(strength, "fit", failing)
-    assert chosen_decay(net(), X, NOISY, RECIPE, None, 1) == 0.25
+    assert decay(NOISY) == 0.25
     monkeypatch.setattr(strength, "fit", lambda *args, **options: SimpleNamespace(stopped="interrupted"))
     with pytest.raises(KeyboardInterrupt):
-        chosen_decay(net(), X, NOISY, RECIPE, None, 1)
+        decay(NOISY)

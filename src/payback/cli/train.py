@@ -117,7 +117,8 @@ def train(
 
     Prints what it found in the table, the network and how it is trained, and how well it predicts rows that were kept
     apart. Defaults come from the numbers of rows and columns and the task; from cross-validation come the weight decay
-    of fewer than 2,000 rows and whether numbers are given in pieces. All are printed.
+    of fewer than 2,000 rows, whether few rows of classes get hidden layers, and whether numbers are given in pieces.
+    All are printed.
     """
     recipe = Recipe(
         hidden=_hidden(hidden),
@@ -343,11 +344,12 @@ def _tell_training(out: Output, prepared: Prepared, seed: int, starts: int) -> N
         out.line(
             f"pieces    columns of numbers are given in up to {recipe.pieces} pieces too, where the network can bend"
         )
-    out.line(f"network   {formula(net)}: {' → '.join(map(str, sizes))}, {count:,} parameters, {recipe.dtype}")
+    linear = ", linear (cross-validated)" if "hidden" in prepared.tried and not recipe.hidden else ""
+    out.line(f"network   {formula(net)}{linear}: {' → '.join(map(str, sizes))}, {count:,} parameters, {recipe.dtype}")
     falling = "" if recipe.optimizer == "gd" or recipe.tol is not None else " falling to 0"
     rate = "found by line search" if recipe.line_search else f"{recipe.rate:g}{falling}"
-    more = f", weight decay {recipe.weight_decay:g}" if recipe.weight_decay else ""
-    more += " (cross-validated)" if prepared.tried else ""
+    tried = " (cross-validated)" if "weight_decay" in prepared.tried else ""
+    more = f", weight decay {recipe.weight_decay:g}{tried}" if recipe.weight_decay else ""
     more += f", dropout {recipe.dropout:g}" if recipe.dropout else ""
     more += f", gradients of norm {recipe.clip_norm:g} at most" if recipe.clip_norm else ""
     if recipe.class_weight:

@@ -19,7 +19,9 @@ from payback.optim.schedules import Constant, Cosine, Schedule, positive
 
 STEPS = 3000  # steps that small tables get, however few rows they have
 WATCHED_STEPS = 20_000  # that tables get which are watched, and stop early: up to WATCHED_EPOCHS
+LARGE_STEPS, LARGE_EPOCHS = 40_000, 20  # the least that large tables get, if not MIN_EPOCHS: more gained nothing
 MIN_EPOCHS, MAX_EPOCHS, WATCHED_EPOCHS = 100, 400, 200
+LARGE = 50_000  # rows from which on gradients agree
 MANY_ROWS = 2000  # from here on a second layer pays, and rows can be spared to watch the training by
 RATES = {"gd": 0.1, "momentum": 0.02, "nesterov": 0.02, "rmsprop": 1e-3, "adam": 3e-3, "adamw": 5e-3}
 
@@ -180,13 +182,15 @@ def _decay(rows: int, columns: int, classes: int) -> float:
 
 def _batch(rows: int) -> int:
     """Rows a step: 64, and more for large tables, whose gradients agree."""
-    return 64 if rows < 50_000 else 256
+    return 64 if rows < LARGE else 256
 
 
 def _epochs(rows: int, size: int, line_search: bool, watched: bool) -> int:
-    """Epochs for about STEPS steps on small tables, more where rows are watched; large ones get MIN_EPOCHS."""
+    """Epochs for about STEPS steps on small tables, more where rows are watched; at least MIN_EPOCHS, but on large
+    tables no more than for LARGE_STEPS steps."""
     if line_search:
         return 10_000
     per_epoch = -(-rows // size)
     most = max(min(MAX_EPOCHS, STEPS / per_epoch), min(WATCHED_EPOCHS, WATCHED_STEPS / per_epoch) if watched else 0)
-    return max(MIN_EPOCHS, round(most))
+    least = MIN_EPOCHS if rows < LARGE else min(MIN_EPOCHS, max(LARGE_EPOCHS, round(LARGE_STEPS / per_epoch)))
+    return max(least, round(most))

@@ -1,10 +1,11 @@
-"""How strongly the weights of a small table's network shrink, and whether numbers are given in pieces: cross-validated,
-for no count of rows and columns tells how noisy the target is, nor how curved."""
+"""What a small table's network is like: how strongly its weights shrink, whether it has hidden layers at all, whether
+numbers are given in pieces.  Cross-validated, for no count of rows and columns tells how noisy the target is, nor how
+curved."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,26 +21,56 @@ from payback.train.recipe import MANY_ROWS, Recipe
 FACTORS = (0.25, 4.0)  # of the derived decay
 FOLDS = 4
 MIN_ROWS = 40  # fewer tell nothing
+FEW_OF_A_CLASS = 50  # rows, on average: a line between such classes often tells more than hidden layers that learn them
 FAILED = 1e100  # the error of each row where a training fails
 PIECES, LEAST = 16, 3  # that a column of numbers is given in at most, if there are so many
 MAX_PIECES, ROWS_A_PIECE = 128, 50  # of all columns; of the training
 MAX_NUMBERS = 1 << 25  # that the pieces of all rows may be
 SAMPLE, FEW = 1600, 800  # rows that tell whether pieces help; so few are cut into FOLDS, else into two
+PATHS = (0.25, 1.0)  # lengths of a linear model's descent, in rows
 SURE = 2.0  # standard errors that pieces must gain, for they make a network larger
-MAX_WORK = 1e10  # products of a training, about a quarter of a second: it is done a dozen times
+MAX_WORK = 1e10  # products of a training, about a quarter of a second: done a dozen times, or ten times as much once
 Array = np.ndarray[Any, Any]
 
 
-def is_tried(asked: Recipe, recipe: Recipe, net: Any, rows: int) -> bool:
-    """Whether several strengths are to be tried.  asked: the recipe before it was completed; what is told is kept, and
-    who tells the epochs wants so many and no more."""
-    free = asked.weight_decay is None and asked.epochs is None and recipe.weight_decay
+def to_try(asked: Recipe, recipe: Recipe, net: Any, rows: int, classes: int) -> list[Recipe]:
+    """The recipe, and complete ones that are to be tried beside it: other strengths, and no hidden layers where classes
+    are told.  What was asked for is kept; who tells the epochs, or the weight decay, wants no other training.
+
+    asked: the recipe before it was completed.  net: what it makes.  classes: 0 for values, whose networks have a linear
+    path.  Where a training takes long, or rows are watched, only the linear model is tried, which costs little.
+    """
     work = 6 * rows * (recipe.epochs or 0) * sum(np.size(p) for p in parameters(net).values())
-    return bool(free) and bool(recipe.hidden) and MIN_ROWS <= rows < MANY_ROWS and work <= MAX_WORK
+    if asked.weight_decay is not None or asked.epochs is not None or not recipe.hidden or not recipe.weight_decay:
+        return [recipe]
+    if not MIN_ROWS <= rows < max(MANY_ROWS, FEW_OF_A_CLASS * classes) or work > 10 * MAX_WORK:
+        return [recipe]
+    made = [recipe]
+    if rows < MANY_ROWS and work <= MAX_WORK:
+        made += [dataclasses.replace(recipe, weight_decay=round(f * recipe.weight_decay, 3)) for f in FACTORS]
+    told = (asked.hidden, asked.skip, asked.activation, asked.optimizer, asked.rate, asked.tol)
+    if classes and not any(part is not None for part in told) and not recipe.dropout and not recipe.pieces:
+        made += [_linear(asked, recipe, rows, path) for path in PATHS]
+    return made
+
+
+def _linear(asked: Recipe, recipe: Recipe, rows: int, path: float) -> Recipe:
+    """The recipe of a linear model of classes.
+
+    Adam makes all weights about as large, which costs points where few columns tell.  Plain steps with momentum go as a
+    penalty of squares does: a descent of length t shrinks like a ridge of 1/t a row (Ali, Kolter, Tibshirani, AISTATS
+    2019), so path · rows is 1/path for all rows together.
+    """
+    size = rows if recipe.batch_size == "all" else min(recipe.batch_size or rows, rows)
+    steps = (recipe.epochs or 1) * -(-rows // size)
+    # the rate falls along a cosine to 0, which halves the length, and momentum of 0.9 makes it ten times as long
+    rate = float(f"{path * rows / (5 * steps):.3g}")
+    dtype = asked.dtype or "float64"
+    return dataclasses.replace(recipe, hidden=(), optimizer="nesterov", rate=rate, weight_decay=0.0, dtype=dtype)
 
 
 def pieces_to_try(asked: Recipe, rows: int, numbers: int) -> int:
-    """In how many pieces each of these columns of numbers is to be tried; 0 for none.  asked: as for `is_tried`."""
+    """In how many pieces each of these columns of numbers is to be tried; 0 for none.  asked: as for `to_try`."""
     if asked.pieces is not None or asked.epochs is not None or asked.hidden == () or rows < MIN_ROWS or not numbers:
         return 0
     pieces = min(PIECES, MAX_PIECES // numbers, rows // ROWS_A_PIECE, MAX_NUMBERS // (rows * numbers))
@@ -64,35 +95,38 @@ def pieces_help(
     return bool(less.mean() > SURE * less.std() / np.sqrt(len(less)))
 
 
-def chosen_decay(
-    net: Any,
+def chosen_recipe(
+    recipes: Sequence[Recipe],
+    net_of: Callable[[Recipe], Any],
     x: Array,
     y: Array,
-    recipe: Recipe,
     class_weight: Any,
     seed: int,
     waiting: Callable[[float], object] = lambda share: None,
-) -> float:
-    """The weight decay, of the recipe's times each of FACTORS, whose squared errors are least on rows held out; the
-    recipe's own unless another one's are less by more than a standard error of the difference.
+) -> Recipe:
+    """The one of these recipes whose squared errors are least on rows held out; the first unless another one's are less
+    by more than a standard error of the difference.
 
-    net: with its initial weights.  x, y: the encoded training rows.  class_weight: by number of class; see `fit`.
-    waiting: called with the share that is done.
+    net_of: what makes a recipe's network, with its initial weights.  x, y: the encoded training rows.  class_weight: by
+    number of class; see `fit`.  waiting: called with the share that is done.
     Errors of classes are those of their probabilities (Brier, Monthly Weather Review 78, 1950): they are bounded, so
     that a few rows that are surely wrong do not decide.  Nothing is random but the folds, which follow from the seed.
     """
+    if len(recipes) == 1:
+        return recipes[0]
     weights = None if class_weight is None else weighted_by_class(y, weights_of_classes(y, class_weight))
     if weights is not None:
         x, y, weights = x[weights > 0], y[weights > 0], weights[weights > 0]
-    own, most = recipe.weight_decay or 0.0, 0.0
-    errors, chosen = _errors(net, x, y, recipe, weights, seed), own
-    for done, strength in enumerate([factor * own for factor in FACTORS], 1):
-        waiting(done / (1 + len(FACTORS)))
-        less = errors - _errors(net, x, y, dataclasses.replace(recipe, weight_decay=strength), weights, seed)
+    folds = FOLDS if any(other.hidden for other in recipes[1:]) else 2
+    best, most = recipes[0], 0.0
+    errors = _errors(net_of(best), x, y, best, weights, seed, folds)
+    for done, recipe in enumerate(recipes[1:], 1):
+        waiting(done / len(recipes))
+        less = errors - _errors(net_of(recipe), x, y, recipe, weights, seed, folds)
         gain = float(less.mean())
         if gain > most and gain > less.std() / np.sqrt(len(less)):
-            chosen, most = strength, gain
-    return round(chosen, 3)
+            best, most = recipe, gain
+    return best
 
 
 def _errors(

@@ -32,7 +32,7 @@ from payback.train.progress import Progress
 from payback.train.recipe import Recipe
 from payback.train.recording import Recording, clear_for_starts, start_of
 from payback.train.runs import open_run
-from payback.train.strength import SAMPLE, chosen_decay, is_tried, pieces_help, pieces_to_try
+from payback.train.strength import SAMPLE, chosen_recipe, pieces_help, pieces_to_try, to_try
 
 Array = np.ndarray[Any, Any]
 _ROWS = 1 << 16  # that the network is given at once: of millions the hidden layers would take gigabytes
@@ -187,7 +187,7 @@ class Prepared:
     valid: Array
     test: Array
     notes: list[str]
-    tried: bool = False  # whether the weight decay was cross-validated
+    tried: tuple[str, ...] = ()  # what of the recipe was cross-validated: "weight_decay", "hidden"
 
 
 def prepare(
@@ -207,7 +207,7 @@ def prepare(
 
     last: the last rows are tested and those before them watched, as they stand, instead of random ones.
     without: columns that are not predicted from.  missing: see `read_csv`.
-    waiting: called with the share that is done, where a cross-validation (`chosen_decay`) takes a while.
+    waiting: called with the share that is done, where a cross-validation (`strength.chosen_recipe`) takes a while.
     The network of the model that is returned has its initial weights.
     Raises InputError for columns, shares or options that do not go together.
     """
@@ -263,12 +263,15 @@ def prepare(
     recipe = dataclasses.replace(recipe, valid=share)
     complete = recipe.complete(len(train_rows), columns, len(target.classes))
     net = _network(encoder, target, complete, seed)
-    model, notes = TableModel(net, encoder, target), list[str]()
-    if tried := is_tried(recipe, complete, net, len(train_rows)):
+    notes, tried = list[str](), list[str]()
+    if len(several := to_try(recipe, complete, net, len(train_rows), len(target.classes))) > 1:
         x, y = encoder.transform(table, train_rows), target.encode(table, train_rows)
-        decay = chosen_decay(net, x, y, complete, weights, seed, waiting)
-        complete = dataclasses.replace(complete, weight_decay=decay)
-    return Prepared(table, model, complete, train_rows, valid_rows, test_rows, notes, tried)
+        strengths = {other.weight_decay for other in several if other.hidden}
+        tried = ["weight_decay"] * (len(strengths) > 1) + ["hidden"] * any(not other.hidden for other in several)
+        complete = chosen_recipe(several, lambda r: _network(encoder, target, r, seed), x, y, weights, seed, waiting)
+        net = _network(encoder, target, complete, seed)
+    model = TableModel(net, encoder, target)
+    return Prepared(table, model, complete, train_rows, valid_rows, test_rows, notes, tuple(tried))
 
 
 def _network(encoder: Encoder, target: TargetEncoder, recipe: Recipe, seed: int) -> MLP:
