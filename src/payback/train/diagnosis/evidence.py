@@ -10,7 +10,7 @@ import numpy as np
 
 from payback.errors import PaybackError
 from payback.glass.explain import Seen, run
-from payback.glass.findings import Finding
+from payback.glass.findings import Finding, short
 from payback.glass.units import Units, units
 from payback.ir.node import Node, ancestors
 from payback.nn.drawing import training
@@ -257,7 +257,7 @@ class Evidence:
     def learned(self) -> str:
         steps = f"{len(self.run):,} step{'s' * (len(self.run) != 1)}"
         went = "fell" if self.ended < self.began else "rose" if self.ended > self.began else "went"
-        told = f"{steps}: the cost {went} from {self.began:.3g} to {self.ended:.3g}"
+        told = f"{steps}: the cost {went} from {short(self.began)} to {short(self.ended)}"
         if np.isfinite(self.constant):
-            told += f"; the best answer that is the same for all rows costs {self.constant:.3g}"
-        return told + (f"; that of the rows held out is {self.held:.3g}" if self.held is not None else "")
+            told += f"; the best answer that is the same for all rows costs {short(self.constant)}"
+        return told + (f"; that of the rows held out is {short(self.held)}" if self.held is not None else "")
