@@ -158,8 +158,7 @@ class RecordedRun:
     def diagnose(self) -> Diagnosis:
         """What keeps this training from what it is for, in rows, loss, network and steps: where, why, what helps.
 
-        Nine steps are taken again.  Returns a `payback.glass.findings.Diagnosis`, which prints
-        itself.  Raises as `batch` and `step` do.
+        Nine steps are taken again.  Returns a `payback.glass.findings.Diagnosis`.  Raises as `batch` and `step` do.
         """
         from payback.train.diagnosis import diagnose
 

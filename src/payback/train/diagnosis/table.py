@@ -225,7 +225,7 @@ def by_heart(at: Evidence) -> Iterator[Finding]:
     gained, kept = at.constant - at.ended, at.constant - at.held
     if (shares := _right(at)) is not None:  # a cost may be high by a few answers that are sure and wrong
         usual, here, there = shares
-        kept = gained * (there - usual) / max(here - usual, 1e-9)
+        kept = max(kept, gained * (there - usual) / max(here - usual, 1e-9))
     if gained > 0.5 * (at.constant - at.floor) and kept < 0.2 * gained:
         yield Finding("learned by heart", f"training rows cost {short(at.ended)}, those held out {short(at.held)}, "
                       f"hardly less than with a constant answer ({short(at.constant)})", "the network knows rows, not "
