@@ -219,6 +219,7 @@ def test_vanishing_and_dead_rows_sort_first(visit, tmp_path):
     dead[57, 2000:] = 1.0
     data = {
         "kind": "run", "title": "planted", "facts": [], "curves": [], "statements": [], "looks": [],
+        "learned": "", "findings": [],
         "map": {"rows": [f"layer {k}" for k in range(rows)], "steps": list(range(steps)), "gradient": gradient.tolist(),
                 "update": gradient.tolist(), "dead": dead.tolist()},
     }  # fmt: skip

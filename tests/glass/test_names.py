@@ -89,6 +89,14 @@ def test_names_are_the_program_s_own(f, args, expected):
     assert not letters.intersection(getattr(f, "__code__", looped.__code__).co_varnames) - {"A", "C", "P"}
 
 
+def test_a_variable_is_called_by_a_long_name_too():
+    def f(x):
+        intermediate_result_of_the_first_computation = x * x
+        return intermediate_result_of_the_first_computation + 1.0
+
+    assert "intermediate_result_of_the_first_computation" in [node.name for node in pb.explain(f, 2.0).nodes]
+
+
 def test_elements_are_those_of_the_array_that_the_name_goes_over():
     book = pb.explain(pairs, U, V)
     for name, array in (("a", U), ("c", V)):

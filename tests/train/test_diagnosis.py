@@ -166,6 +166,18 @@ FAULTS = {
         VALUES[:80],
         {"validation": (9 + 9 * X[80:], 99 * VALUES[80:]), "epochs": 1},
     ),
+    "learned by heart": (
+        lambda: mlp(3, 8, 1),
+        X[:80],
+        VALUES[:80],
+        {"validation": (X[80:], VALUES[80:][::-1]), "epochs": 40},
+    ),
+    "vanishing gradient ": (
+        lambda: nn.Sequential(nn.RNN(3, 4, key=pb.random.key(0), last=True), nn.Linear(4, 1, key=pb.random.key(1))),
+        np.random.default_rng(1).normal(size=(60, 30, 3)),
+        10 * VALUES[:60],
+        {"epochs": 1, "rate": 1e-9},
+    ),
     "not finite": (lambda: mlp(3, 4, 1), X, VALUES, {"loss": lambda p, t: np.log(p[:, 0] - 99.0).mean(), "epochs": 1}),
 }
 

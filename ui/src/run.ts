@@ -41,9 +41,8 @@ export function runPage(data: RunData, root: Element): void {
   };
   const found = findings(data);
   put(root, h("dl", { class: "facts" }, ...data.facts.map(([name, value]) => h("div", { class: "fact" }, h("dt", {}, FACTS[name]?.() ?? clean(name)), h("dd", {}, clean(value, 80))))),
-    h("p", { class: "learned" }, data.learned),
-    h("ol", { class: "findings" }, ...data.findings.map((one) => h("li", {}, h("strong", {}, clean(one.what, 400)), h("p", {}, clean(one.why, 400)), h("p", { class: "fix" }, `${w().helps} `, clean(one.fix, 400))))),
-    h("ul", { class: "findings" }, ...found.map((text) => h("li", {}, text))), bar.root, body);
+    h("div", { class: "findings" }, h("p", {}, data.learned), h("ol", {}, ...data.findings.map((one) => h("li", {}, h("strong", {}, clean(one.what, 400)), h("p", {}, clean(one.why, 400)), h("p", { class: "fix" }, `${w().helps} `, clean(one.fix, 400))))),
+      h("ul", {}, ...found.map((text) => h("li", {}, text)))), bar.root, body);
   draw();
 }
 

@@ -13,6 +13,7 @@ from payback.ops.several import PART
 
 Span = tuple[int, int, int, int]  # line, column, end line, end column
 _OPERATOR = dis.opmap["BINARY_OP"]
+_LONGEST_NAME = 100  # characters of a variable's name
 _LONGEST = 40  # characters of a target that a node is called by: `self.layers[i].h`
 
 
@@ -134,7 +135,8 @@ def _span(node: Any) -> Span:
 def _text(target: ast.expr) -> str:
     """A target as it is written; empty for one that is too long to be a name."""
     text = ast.unparse(target)
-    return text if len(text) <= _LONGEST and not isinstance(target, (ast.Tuple, ast.List)) else ""
+    longest = _LONGEST_NAME if isinstance(target, ast.Name) else _LONGEST
+    return text if len(text) <= longest and not isinstance(target, (ast.Tuple, ast.List)) else ""
 
 
 def _called(over: ast.expr, name: str) -> bool:

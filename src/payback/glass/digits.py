@@ -285,10 +285,11 @@ class _Errors:
         for node in self.adjoint:
             for arg in node.args:
                 users.setdefault(arg, []).append(node)
+        around = {payer: max(error, *(self.value.get(node, 0.0) for node in (payer, *payer.args)))
+                  for payer, error in self.adjoint.items()}  # fmt: skip
         for node, error in self.adjoint.items():
             payers = users.get(node, [])
-            before = max((self.adjoint.get(payer, 0.0) for payer in payers), default=0.0)
-            before = max([before, *(self.value.get(n, 0.0) for payer in payers for n in (payer, *payer.args))])
+            before = max((around[payer] for payer in payers), default=0.0)
             if len(payers) > 1 and (lost := self._lost(error, before)) >= TOLD:
                 told = [_text(payer, names) for payer in payers[:3]]
                 fact = f"what {' and '.join(told)} pay cancels"

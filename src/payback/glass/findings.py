@@ -7,6 +7,15 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 
+def short(x: float) -> str:
+    """A number as people read it.
+
+    >>> short(12380.4), short(113.2), short(1.5e-7)
+    ('12,380', '113', '1.5e-07')
+    """
+    return f"{x:,.0f}" if 1_000 <= abs(x) < 1e6 else f"{x:.3g}"
+
+
 @dataclass(frozen=True)
 class Finding:
     """Something that keeps a training from what it is for.

@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from payback.errors import PaybackError
 from payback.glass.explain import Seen, run
-from payback.glass.findings import Finding
+from payback.glass.findings import Finding, short
 from payback.glass.units import Units, units
 from payback.ir.node import Node, ancestors
 from payback.nn.drawing import training
@@ -206,7 +205,7 @@ class Evidence:
         with np.errstate(all="ignore"):
             try:
                 return float(self.loss(answers, self.y, self.weights))
-            except (PaybackError, ArithmeticError, ValueError, TypeError, IndexError):
+            except Exception:  # somebody's function, of what it was not made for
                 return float("nan")
 
     @cached_property
@@ -223,8 +222,8 @@ class Evidence:
         answers = self.answers
         if answers is None:
             return float("nan")
-        like = np.zeros(answers.shape, float)
-        begin = np.zeros(answers.shape[1:])
+        like = np.zeros(answers.shape, answers.dtype)
+        begin: Any = np.zeros(answers.shape[1:], answers.dtype)
         if self.y.dtype.kind == "f" and self.y.size == answers.size:
             mean = self.y.reshape(answers.shape).mean(axis=0, dtype=float)
             begin = mean
@@ -235,13 +234,14 @@ class Evidence:
             begin = np.log(np.maximum(share, 1e-6))
         elif self.classes and self.probabilities:
             begin = np.bincount(self.y, minlength=answers.shape[1]) / len(self.y)
-            return self.cost_at(like + begin)
+            return self.cost_at(like + begin.astype(like.dtype))
         if self.name in ("squared_error", "binary_cross_entropy") or (self.name == "cross_entropy" and begin.any()):
-            return self.cost_at(like + begin)  # it is known
+            return self.cost_at(like + begin.astype(like.dtype))  # it is known
+        begin = begin.astype(like.dtype)
         try:
             found = minimize(lambda c: self.loss(like + c, self.y, self.weights), begin, step=0.1, line_search=True,
                              max_steps=100)  # fmt: skip
-        except (PaybackError, ArithmeticError, ValueError, TypeError, IndexError):
+        except Exception:  # somebody's function, of what it was not made for
             return float("nan")
         return float(found.cost) if np.max(np.abs(found.x)) < FAR else float("nan")  # else it has no least
 
@@ -257,7 +257,7 @@ class Evidence:
     def learned(self) -> str:
         steps = f"{len(self.run):,} step{'s' * (len(self.run) != 1)}"
         went = "fell" if self.ended < self.began else "rose" if self.ended > self.began else "went"
-        told = f"{steps}: the cost {went} from {self.began:.3g} to {self.ended:.3g}"
+        told = f"{steps}: the cost {went} from {short(self.began)} to {short(self.ended)}"
         if np.isfinite(self.constant):
-            told += f"; the best answer that is the same for all rows costs {self.constant:.3g}"
-        return told + (f"; that of the rows held out is {self.held:.3g}" if self.held is not None else "")
+            told += f"; the best answer that is the same for all rows costs {short(self.constant)}"
+        return told + (f"; that of the rows held out is {short(self.held)}" if self.held is not None else "")

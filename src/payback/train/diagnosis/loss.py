@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from payback.glass.findings import Finding
+from payback.glass.findings import Finding, short
 from payback.train.diagnosis.evidence import Evidence
 from payback.train.explanations import crossed
 
@@ -32,12 +32,12 @@ def sign(at: Evidence) -> Iterator[Finding]:
     scale = max(abs(right), abs(wrong))
     if np.ptp([right, *others]) <= 1e-5 * scale and scale > 0:
         found = crossed(at.at_last.seen.top, len(at.X))
-        yield Finding("targets not matched", f"the loss is the same ({right:.3g}) whichever answer goes with which "
+        yield Finding("targets not matched", f"the loss is the same ({short(right)}) whichever answer goes with which "
                       "target", found or "targets are compared with all answers, or not at all",
                       "bring both to one shape: prediction[:, 0] - target for targets (n,)")  # fmt: skip
     elif right > max(others):
-        yield Finding("wrong sign", f"answers that hit their targets cost {right:.3g}, those of other rows "
-                      f"{wrong:.3g}", "the loss is made smaller: the network learns to be wrong",
+        yield Finding("wrong sign", f"answers that hit their targets cost {short(right)}, those of other rows "
+                      f"{short(wrong)}", "the loss is made smaller: the network learns to be wrong",
                       "turn its sign: a cost is a distance, or minus a logarithm of what is likely")  # fmt: skip
 
 

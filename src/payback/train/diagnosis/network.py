@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from payback.errors import PaybackError
-from payback.glass.findings import Finding
+from payback.glass.findings import Finding, short
 from payback.glass.units import straight
 from payback.glass.why_zero import WhyZero, zero_causes
 from payback.nn.layers import Dropout
@@ -94,7 +94,7 @@ def units(at: Evidence) -> Iterator[Finding]:
     for began, now in zip(first, last, strict=False):
         layer = _layer(at, now.node)
         op = now.node.op.name
-        rate = f"a smaller rate (it is {at.run.steps[at.looks[0].n].rate:.2g})" if at.looks else "a smaller rate"
+        rate = f"a smaller rate (it is {short(at.run.steps[at.looks[0].n].rate)})" if at.looks else "a smaller rate"
         if now.dead >= MANY * now.width and now.dead > 1:
             when = "from the start" if began.dead >= 0.9 * now.dead else f"{began.dead} at the start: steps led there"
             yield Finding("dead units", f"{now.dead} of {now.width} units of the {op} after {layer} answer 0 to all "
@@ -134,17 +134,17 @@ def depth(at: Evidence) -> Iterator[Finding]:
         slopes = at.at_first.units
         mean = float(np.mean([unit.slope for unit in slopes])) if slopes else 1.0
         cause = (
-            f"the slope of {slopes[0].node.op.name} is {mean:.2g} in the mean" if mean < 0.3 else "weights are small"
+            f"the slope of {slopes[0].node.op.name} is {short(mean)} in the mean" if mean < 0.3 else "weights are small"
         )
         fix = "relu or tanh" if mean < 0.3 else _INITIAL
         by = (first / last) ** (1 / (len(names) - 1))
         yield Finding("vanishing gradient", f"the gradient of {names[0]} is {first / last:.1g} of that of {names[-1]}, "
-                      f"×{by:.2g} with each layer back", f"{cause}: layers near the input hardly learn",
+                      f"×{short(by)} with each layer back", f"{cause}: layers near the input hardly learn",
                       f"{fix}, pb.nn.LayerNorm or pb.nn.Residual, fewer layers")  # fmt: skip
     grown = _growth(at)
     if at.began > 1e3 * max(abs(at.constant), 1e-30) and grown > 1.5:
         yield Finding("exploding", f"the first cost is {at.began / at.constant:.1g} times that of a constant answer: "
-                      f"what units answer grows ×{grown:.2g} with each layer", "gradients grow as much, and no step "
+                      f"what units answer grows ×{short(grown)} with each layer", "gradients grow as much, and no step "
                       "length suits them", _INITIAL + ", pb.nn.LayerNorm")  # fmt: skip
 
 
@@ -161,7 +161,7 @@ def time(at: Evidence) -> Iterator[Finding]:
     if sizes[-1] > 0 and sizes[0] < DEPTH * sizes[-1]:
         by = (sizes[0] / sizes[-1]) ** (1 / (len(sizes) - 1)) if sizes[0] else 0.0
         yield Finding("vanishing gradient", f"the first step of a sequence is owed {sizes[0] / sizes[-1]:.1g} of "
-                      f"what the last is, ×{by:.2g} with each step back", "what is long past hardly teaches anything",
+                      f"what the last is, ×{short(by)} with each step back", "what is long past hardly teaches",
                       "pb.nn.LSTM or GRU, pb.nn.Attention, shorter sequences")  # fmt: skip
 
 
@@ -186,8 +186,8 @@ def certain(at: Evidence) -> Iterator[Finding]:
         largest = float(np.abs(np.asarray(at.first(at.X))).max())
         silent = _silent(at)
         told = f"; {silent:.0%} of the rows pay nothing back" if silent > 0.2 else ""
-        yield Finding("sure and wrong", f"the first cost is {at.began:.3g}, where a constant answer costs "
-                      f"{at.constant:.3g}: the network begins sure of wrong answers (up to {largest:.3g}){told}",
+        yield Finding("sure and wrong", f"the first cost is {short(at.began)}, where a constant answer costs "
+                      f"{short(at.constant)}: the network begins sure of wrong answers (up to {short(largest)}){told}",
                       "a softmax or a sigmoid is saturated, and its slope next to nothing",
                       _INITIAL + "; standardized inputs; a loss of logits (pb.nn.cross_entropy)")  # fmt: skip
 
@@ -217,9 +217,9 @@ def meant(at: Evidence) -> Iterator[Finding]:
     """What somebody has asked for, and what may be too much of it."""
     for layer in _modules(at.last):
         if isinstance(layer, Dropout) and layer.rate >= 0.8 and at.poor:
-            yield Finding("dropout", f"Dropout({layer.rate:g}) leaves {1 - layer.rate:.2g} of the units in a step",
+            yield Finding("dropout", f"Dropout({layer.rate:g}) leaves {short(1 - layer.rate)} of the units in a step",
                           "what is left says hardly anything, and is multiplied "
-                          f"by {1 / (1 - layer.rate):.3g}", "a rate of 0.1 to 0.5")  # fmt: skip
+                          f"by {short(1 / (1 - layer.rate))}", "a rate of 0.1 to 0.5")  # fmt: skip
             break
     frozen = [name for name in at.at_last.leaves if ".frozen" in name]
     if frozen and at.poor:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from payback.glass.findings import Finding
+from payback.glass.findings import Finding, short
 from payback.train.diagnosis.evidence import Array, Evidence
 
 MOST = 1_000  # rows that are compared with each other
@@ -43,8 +43,8 @@ def sizes(at: Evidence) -> Iterator[Finding]:
     moving = ~still & (spread > 0)
     if (large & moving).any() or (moving.any() and size[moving].max() > APART * size[moving].min()):
         k, least = int(np.argmax(np.where(moving, size, 0))), float(size[moving].min())
-        beside = f", others of {least:.2g}" if size[k] > LARGE * least else ""
-        yield Finding("unscaled inputs", f"column {k} of X has numbers of size {size[k]:.2g}{beside}",
+        beside = f", others of {short(least)}" if size[k] > LARGE * least else ""
+        yield Finding("unscaled inputs", f"column {k} of X has numbers of size {short(size[k])}{beside}",
                       "units saturate, and one step length cannot suit weights whose gradients differ as much",
                       "standardize: (X - X.mean(axis=0)) / X.std(axis=0), by the training rows")  # fmt: skip
 
@@ -56,7 +56,7 @@ def targets(at: Evidence) -> Iterator[Finding]:
     y = _columns(at.rows.y)
     size, spread = float(np.sqrt((y * y).mean())), float(y.std(axis=0).mean())
     if size > LARGE * max(1.0, min(spread, 1.0)) or spread > LARGE:
-        yield Finding("unscaled targets", f"y has numbers of size {size:.2g}, and they differ by {spread:.2g}",
+        yield Finding("unscaled targets", f"y has numbers of size {short(size)}, and they differ by {short(spread)}",
                       "a network begins with answers near 0 and has a long way to go",
                       "train on (y - y.mean()) / y.std(), and turn the answers back")  # fmt: skip
 
@@ -124,8 +124,8 @@ def elsewhere(at: Evidence) -> Iterator[Finding]:
     worse = at.held - at.ended > 0.5 * abs(at.constant - at.ended) if np.isfinite(at.constant) else at.held > at.ended
     if worse and (away.max() > 3 or wide.max() > 5):
         k = int(np.argmax(np.maximum(away / 3, wide / 5)))
-        yield Finding("other rows held out", f"column {k} of the rows held out has a mean of {held[:, k].mean():.3g} "
-                      f"and a spread of {held[:, k].std():.3g}, in training {X[:, k].mean():.3g} and {spread[k]:.3g}",
+        there, here = (f"a mean of {short(A[:, k].mean())} and a spread of {short(A[:, k].std())}" for A in (held, X))
+        yield Finding("other rows held out", f"column {k} of the rows held out has {there}, in training {here}",
                       "the network answers to numbers that it has never seen", "scale both by the mean and the spread "
                       "of the training rows, and split at random")  # fmt: skip
 
@@ -225,10 +225,10 @@ def by_heart(at: Evidence) -> Iterator[Finding]:
     gained, kept = at.constant - at.ended, at.constant - at.held
     if (shares := _right(at)) is not None:  # a cost may be high by a few answers that are sure and wrong
         usual, here, there = shares
-        kept = gained * (there - usual) / max(here - usual, 1e-9)
+        kept = max(kept, gained * (there - usual) / max(here - usual, 1e-9))
     if gained > 0.5 * (at.constant - at.floor) and kept < 0.2 * gained:
-        yield Finding("learned by heart", f"training rows cost {at.ended:.3g}, those held out {at.held:.3g}, hardly "
-                      f"less than with a constant answer ({at.constant:.3g})", "the network knows its rows and not "
+        yield Finding("learned by heart", f"training rows cost {short(at.ended)}, those held out {short(at.held)}, "
+                      f"hardly less than with a constant answer ({short(at.constant)})", "the network knows rows, not "
                       "what they have in common", "more rows; a smaller network; fewer epochs (patience=), "
                       "pb.optim.AdamW with weight_decay, pb.nn.Dropout")  # fmt: skip
 
