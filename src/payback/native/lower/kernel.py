@@ -24,9 +24,9 @@ def symbol(key: Any) -> str:
     return f"{type(key).__name__.lower()}_{digest}"
 
 
-def admitted(made: set[Any], key: Any) -> Any:
+def admitted(made: set[Any], key: Any, most: int = MOST) -> Any:
     """The kernel, one more of those `made` for one shape; None where there are too many."""
-    if key not in made and len(made) >= MOST:
+    if key not in made and len(made) >= most:
         return None
     made.add(key)
     return key

@@ -20,6 +20,7 @@ from payback.native.lower.products.blocked.tile import has_masked_loads, multipl
 from payback.native.lower.products.small_tile import Vector
 
 WORTH = 200_000  # operations that are worth a kernel of their own
+MOST = 64  # such kernels in a program: each takes 20 ms to compile, three for each convolution of another shape
 HIGHEST, WIDEST = 16, 4  # rows and vectors of a tile
 ROUND = 4  # products of a sum that are one round of the loop over them
 LATENCY = 8  # sums side by side that hide it
@@ -280,4 +281,4 @@ def looped(
         if not split:
             return None
     key = Looped(code, (m, n, k), (a0, a1, b0, c0), tile, inner, part, batch, sums - count, plus, split)  # fmt: skip
-    return admitted(made, key)
+    return admitted(made, key, MOST)
