@@ -74,6 +74,16 @@ def test_few_rows_of_many_matrices_are_added_across_together(dtype, monkeypatch)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+def test_few_short_rows_that_do_not_lie_as_rows_are_added_across_the_longest_axis(dtype):
+    g = np.random.default_rng(0)
+    x, y = g.standard_normal((300, 3, 5)).astype(dtype), g.standard_normal((300, 5, 3)).astype(dtype)
+    graph = trace(f := lambda x, y: np.sum(np.exp(-x) * np.swapaxes(y, 1, 2), axis=2), x, y).graph
+    assert all(key.lanes > 1 for key in nests(graph))
+    found, wanted = Program(graph)(x, y)[0], f(x.astype(float), y.astype(float))
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=10 * np.finfo(dtype).eps * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_sums_of_rows_where_stores_have_no_masks(dtype, monkeypatch):
     """As with AVX2: as many sums as a vector has lanes, and some."""
     features = host_features() | {"avx512vl": False}

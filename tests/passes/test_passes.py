@@ -282,6 +282,21 @@ def test_what_a_condition_decides_that_is_known_everywhere():
     assert same_bits(Interpreter(changed)(*args)[0], Interpreter(graph)(*args)[0])
 
 
+def test_what_an_index_reads_of_the_mask_of_what_it_reads_holds():
+    """Means of groups: what they are owed is masked by who reads them, and paid back to those very ones."""
+    i, j = np.array([1, 0, 3, 1]), np.array([1, 0, 3, 2])
+    args = np.array([[np.inf, 1.0], [-0.0, 2.0], [np.nan, 3.0], [4.0, 5.0]]), np.array([1.0, 2.0, 0.0, 4.0]), i, j
+    for cost, masks in (
+        (lambda x, n, i, j: np.sum((x - (sums_by_index(x, i, 4) / n[:, None])[i]) ** 2), 0),
+        (lambda x, n, i, j: np.sum((x - (sums_by_index(x, i, 4) / n[:, None])[j]) ** 2), 1),  # read by others
+    ):
+        with np.errstate(invalid="ignore", divide="ignore"):
+            graph = trace(pb.grad(cost), *args).graph
+            changed = simplified(graph)
+            assert names(changed).count("select") == masks
+            assert same_bits(Interpreter(changed)(*args)[0], Interpreter(graph)(*args)[0])
+
+
 def test_entries_that_are_taken_from_zeros_need_no_mask():
     """Payments to what an index reads, of a mask that the same index takes: one choice a round is left, by ∞."""
     i, j = np.array([1, 0, 3, 1, 1]), np.array([2, 2, 0, 1, 0])

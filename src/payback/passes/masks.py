@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from math import prod
+from operator import is_
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,7 @@ def known_truth(node: Node, args: tuple[Node, ...]) -> Node | None:
     """A condition that is true at every entry, or at none, as one number that is spread; another that it repeats."""
     known = None
     if node.op.name in ("index", "logical_not"):
-        known = everywhere(args[0])
+        known = True if node.op.name == "index" and _reads_what_holds(node, args) else everywhere(args[0])
     elif node.op.name == "ne" and _is_zero(args[1]):
         known, count = everywhere(args[0]), args[0]
         if known is None and _counts(count) and count.params["axes"] == () and count.args[0].aval == node.aval:
@@ -58,6 +59,21 @@ def known_truth(node: Node, args: tuple[Node, ...]) -> Node | None:
     if not node.aval.shape:
         return made
     return Node(TABLE["broadcast"], (made,), {"shape": node.aval.shape}, None, node.where, node.aval)
+
+
+def _reads_what_holds(node: Node, args: tuple[Node, ...]) -> bool:
+    """Whether an index reads a mask of what this very index reads, as where means of groups are paid back."""
+    mask, *places = args
+    if mask.op.name != "scatter" or mask.aval.dtype != np.bool_:
+        return False
+    position = 0
+    for template, count in zip(mask.params["templates"], mask.params["counts"], strict=True):
+        value, arrays = mask.args[position], mask.args[position + 1 : position + 1 + count]
+        position += 1 + count
+        same = len(arrays) == len(places) and all(map(is_, arrays, places))
+        if same and template == node.params["template"] and everywhere(value):
+            return True
+    return False
 
 
 def what_is_read(node: Node, args: tuple[Node, ...]) -> Node | None:

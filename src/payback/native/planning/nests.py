@@ -356,15 +356,24 @@ def _across(
     body: Sequence[tuple[Any, ...]],
 ) -> int | None:  # fmt: skip
     """The axis that vectors run along instead of the last one, which is short; None where there is no better one."""
-    kept = [i for i, letter in enumerate(letters[:-1]) if letter == "k"]
-    long = [i for i in kept if extents[i] >= _lanes(codes, extents[i])]
+    kept, vector = [i for i, letter in enumerate(letters[:-1]) if letter == "k"], _lanes(codes, 1 << 10)
     # the one whose entries are nearest in memory
-    across = min(long, key=lambda i: (sum(abs(move[i]) for move in moves), -extents[i]), default=-1)
-    if letters[-1] == "r":  # the last one: what it makes lies side by side
-        across = letters.rfind("k")
-    elif across >= 0 and _rows_are_cheaper(across, extents, codes, moves, body):
+    near = sorted(kept, key=lambda i: (sum(abs(move[i]) for move in moves), -extents[i]))
+    # where rows are summed the last one: what it makes lies side by side
+    across = letters.rfind("k") if letters[-1] == "r" else near[0] if near else -1
+    if across >= 0 and extents[across] < vector and any(move[-1] not in (0, 1) for move in moves):
+        # no vector lies along any axis: numbers are computed one by one, or a vector of them is collected
+        far = next((i for i in near if extents[i] >= vector), -1)
+        return far if far >= 0 and vector > 1 and _is_worth_collecting(far, moves, price(body), vector) else None
+    if letters[-1] == "k" and across >= 0 and _rows_are_cheaper(across, extents, codes, moves, body):
         return None
-    return across if across >= 0 and extents[across] >= _lanes(codes, extents[across]) > 1 else None
+    return across if across >= 0 and extents[across] >= vector > 1 else None
+
+
+def _is_worth_collecting(across: int, moves: Sequence[Sequence[int]], work: int, lanes: int) -> bool:
+    """Whether operands that lie apart are put in vectors, as what is done with them is more than that."""
+    collected = sum(move[across] not in (0, 1) for move in moves)
+    return 2 * collected + work / lanes < len(moves) + work
 
 
 def _rows_are_cheaper(
