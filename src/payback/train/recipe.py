@@ -19,7 +19,7 @@ from payback.optim.schedules import Constant, Cosine, Schedule, positive
 
 STEPS = 3000  # steps that small tables get, however few rows they have
 WATCHED_STEPS = 20_000  # that tables get which are watched, and stop early: up to WATCHED_EPOCHS
-LARGE_STEPS, LARGE_EPOCHS = 40_000, 20  # the least that large tables get, if not MIN_EPOCHS: more gained nothing
+LARGE_STEPS, LARGE_EPOCHS = 40_000, 20  # the least that large tables get, if not MIN_EPOCHS
 MIN_EPOCHS, MAX_EPOCHS, WATCHED_EPOCHS = 100, 400, 200
 LARGE = 50_000  # rows from which on gradients agree
 MANY_ROWS = 2000  # from here on a second layer pays, and rows can be spared to watch the training by

@@ -57,7 +57,7 @@ def to_try(asked: Recipe, recipe: Recipe, net: Any, rows: int, classes: int) -> 
 def _linear(asked: Recipe, recipe: Recipe, rows: int, path: float) -> Recipe:
     """The recipe of a linear model of classes.
 
-    Adam makes all weights about as large, which costs points where few columns tell.  Plain steps with momentum go as a
+    Trained by Adam with decay it told less than a ridge where few columns tell.  Plain steps with momentum go as a
     penalty of squares does: a descent of length t shrinks like a ridge of 1/t a row (Ali, Kolter, Tibshirani, AISTATS
     2019), so path · rows is 1/path for all rows together.
     """
