@@ -158,7 +158,7 @@ class RecordedRun:
     def diagnose(self) -> Diagnosis:
         """What keeps this training from what it is for, in rows, loss, network and steps: where, why, what helps.
 
-        Nine steps are taken again; the `payback.glass.findings.Diagnosis` prints itself.  Raises as `batch` and `step` do.
+        Nine steps are taken again; the result prints itself.  Raises as `batch` and `step` do.
         """
         from payback.train.diagnosis import diagnose
 
