@@ -19,6 +19,7 @@ ArgNums = int | str | Sequence[int | str]
 _GRADIENT = "_gradient_of"  # what a gradient says of itself
 # of the arguments of functions, by their code, how many are bound, and which by name
 _names: dict[tuple[int, int, tuple[str, ...]], tuple[CodeType, list[str]]] = {}
+_ELSEWHERE = {"__signature__", "__wrapped__"}  # what `inspect` goes by before `__call__`
 _MOST_CODES = 4000  # code that is made while a program runs is not kept for ever
 
 
@@ -34,7 +35,7 @@ def _called(f: Any) -> tuple[Any, int, tuple[str, ...]]:
         function, bound, names = _called(f.func)
         return function, bound + len(f.args), (*names, *f.keywords)
     own = getattr(kind, "__call__", None)  # noqa: B004
-    told = "__signature__" in getattr(f, "__dict__", ()) or hasattr(kind, "__signature__")
+    told = not _ELSEWHERE.isdisjoint(getattr(f, "__dict__", ())) or hasattr(kind, "__signature__")
     return (own, 1, ()) if type(own) is FunctionType and not told and not isinstance(f, type) else _UNTOLD
 
 
