@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+import sys
 import threading
+import types
 
 import numpy as np
 import pytest
 
 import payback as pb
+from payback.trace.proof.pure import Known
+from payback.trace.shim import shim
 from programs.assignments import X, check, triangle
 
 
@@ -136,3 +140,31 @@ def test_a_replaced_function_stays_replaced(monkeypatch):
     pb.grad(f)(X)
     assert np.empty is mine
     np.empty = original
+
+
+def test_what_fails_inside_a_trace_that_needs_little_is_put_there_by_the_next(monkeypatch):
+    def f(x):
+        return x
+
+    kept, whole = shim.INSTALLED, shim.INSTALLED.modules
+    looked: list[bool] = []
+
+    def failing_once(state):
+        looked.append(True)
+        if len(looked) == 1:
+            raise KeyboardInterrupt
+        whole(state)
+
+    monkeypatch.setattr(kept, "modules", failing_once)
+    kept.enter(f, Known(plain=False, shown=True))
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            kept.enter(f)
+        for _ in range(2):
+            kept.enter(f)
+            kept.leave()
+        assert len(looked) == 2
+    finally:
+        kept.leave()
+    assert type(math) is types.ModuleType
+    assert not any(finder is kept.watch for finder in sys.meta_path)

@@ -62,7 +62,8 @@ class _Installed:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.depth = 0
-        self.full = False  # or NumPy's own names are all that is replaced
+        self.full = False  # or NumPy's own names are all that is replaced,
+        self.begun = False  # or the rest in part, where that has failed inside a trace that needs it not
         self.count = 0  # of modules when the first trace began
         self.names: list[tuple[dict[str, Any], Pair]] = []  # a namespace, and what stands for what in it
         self.cells: list[tuple[CellType, Any]] = []
@@ -101,7 +102,7 @@ class _Installed:
                         self.methods.put()
                     return
                 if not self.full:
-                    self.full = True
+                    self.begun = True
                     for owner, name, _, wrapper in SPECIAL:
                         setattr(owner, name, wrapper)
                     modules = sys.modules
@@ -122,6 +123,7 @@ class _Installed:
                         self.put(space, pair)
                     self.methods.put_of_scipy()
                     self.modules(state)
+                    self.full = True
                 self.function(f, set())
             except BaseException:
                 self.leave()
@@ -309,13 +311,13 @@ class _Installed:
             self.depth -= 1
             if self.depth:
                 return
-            if not self.full:
+            if not self.begun:
                 _NUMPY.hide()
                 self.methods.take_away()
                 if len(sys.modules) != self.count:
                     self.newcomers()
                 return
-            self.full = False
+            self.full = self.begun = False
             for shown in self.shown:
                 shown.hide()
             for places in reversed(self.places):

@@ -135,7 +135,8 @@ class Watch:
         self.imported = imported
 
     def start(self) -> None:
-        sys.meta_path.insert(0, self)  # type: ignore[arg-type]
+        if self not in sys.meta_path:
+            sys.meta_path.insert(0, self)  # type: ignore[arg-type]
 
     def stop(self) -> None:
         if self in sys.meta_path:
