@@ -14,7 +14,7 @@ import numpy as np
 
 from payback.native import ir
 from payback.native.codegen.emit import BYTE, INT, POINTER, Compiled, Emitter
-from payback.native.lower.products.blocked import contraction
+from payback.native.lower.products.blocked import gemm
 from payback.native.lower.products.blocked.choice import Plan, plan
 from payback.native.running import threads
 
@@ -22,7 +22,7 @@ from payback.native.running import threads
 class Product:
     """A compiled plan: the plan's kernel between a table of addresses and numbers, and the threads."""
 
-    def __init__(self, plan: Plan, epilogue: contraction.Epilogue | None = None):
+    def __init__(self, plan: Plan, epilogue: gemm.Epilogue | None = None):
         self.plan = plan
         module = ir.Module("product")
         kind = ir.FunctionType(ir.VoidType(), [POINTER, INT, INT])
@@ -36,10 +36,10 @@ class Product:
         kinds = epilogue.kinds if epilogue else ()
         extra = [e.b.load(e.at(table, 16 + i, INT), typ=kind) for i, kind in enumerate(kinds)]
         with e.loop(0, repeats):
-            contraction.call(
+            gemm.call(
                 e, plan, m, n, k, (a, a_row, a_column), (b, b_row, b_column), (c, c_row, c_column),
                 scratch=e.at(scratch, e.b.mul(thread, size), BYTE), block_columns=columns,
-                team=contraction.Team(thread, count), epilogue=epilogue, extra=extra,
+                team=gemm.Team(thread, count), epilogue=epilogue, extra=extra,
             )  # fmt: skip
         e.b.ret_void()
         self.compiled = Compiled(module)

@@ -19,8 +19,8 @@ from payback.ad.sweep import everything, sweep
 from payback.ir.node import ancestors
 from payback.ir.where import position
 from payback.ops.row import VARIABLE
-from payback.trace.numpy.mathematics import _OF_ONE, mathematics
 from payback.trace.scalars.floats import Float
+from payback.trace.shim.python_math import _OF_ONE, mathematics
 
 STEPS = [
     lambda x, y: x + y, lambda x, y: x - y, lambda x, y: x * y, lambda x, y: x / (y * y + 0.5), lambda x, y: -x,

@@ -16,7 +16,6 @@ from payback.ir.forks import whole_in_children
 from payback.ir.loops import counts
 from payback.trace.assignment import outside
 from payback.trace.numpy.creation import ANSWERS
-from payback.trace.numpy.mathematics import MATHEMATICS
 from payback.trace.numpy.saving import LOADING
 from payback.trace.proof.pure import Known
 from payback.trace.shim.holders import Places, holds
@@ -24,6 +23,7 @@ from payback.trace.shim.kinds import Asking, asks
 from payback.trace.shim.libraries import FORMULAS, LIBRARIES, TRUSTING, Watch, complete, numpy_of_formulas, wrapper_of
 from payback.trace.shim.methods import Methods, calls_methods
 from payback.trace.shim.pairs import Pair, attributes, bare_numpy, registered
+from payback.trace.shim.python_math import MATHEMATICS
 from payback.trace.shim.shown import Shown
 from payback.trace.shim.specials import SPECIAL
 from payback.trace.shim.wrappers import NOT_USERS, TRACING, creation_wrapper, mathematics_wrapper

@@ -14,8 +14,7 @@ import numpy as np
 
 from payback.trace.array import Traced, plain
 from payback.trace.complex import factorizations, fourier, linalg  # noqa: F401 (what it answers)
-from payback.trace.numpy import families as numpy_families
-from payback.trace.numpy import series as numpy_series
+from payback.trace.numpy import series_algebra, series_values
 from payback.trace.numpy import strides as numpy_strides
 from payback.trace.numpy.creation import LINALG
 from payback.trace.scipy import cosines as scipy_cosines
@@ -78,7 +77,7 @@ LIBRARIES: dict[str, dict[str, Callable[..., Any]]] = {
     "statistics": python_statistics.FUNCTIONS,
     "cmath": python_cmath.FUNCTIONS,
     **fourier.FUNCTIONS,
-    **numpy_series.FUNCTIONS,
+    **series_values.FUNCTIONS,
     **distributions.FUNCTIONS,
     "scipy.interpolate": scipy_interpolate.FUNCTIONS | grids.FUNCTIONS | scattered.FUNCTIONS,
     **scipy_ndimage.FUNCTIONS,
@@ -93,7 +92,7 @@ CALLERS: dict[str, dict[str, Callable[..., Any]]] = {
     **scipy_optimize.CALLERS,
     "scipy.integrate": scipy_integrate.CALLERS | scipy_ivp.CALLERS,
 }
-for _name, _answers in numpy_families.FUNCTIONS.items():
+for _name, _answers in series_algebra.FUNCTIONS.items():
     LIBRARIES[_name] = _answers | LIBRARIES.get(_name, {})
 LIBRARIES["scipy.fft"] |= scipy_cosines.FUNCTIONS
 LIBRARIES["scipy.ndimage"] |= scipy_resampling.FUNCTIONS

@@ -19,10 +19,10 @@ from payback.trace.assignment.buffer import Buffer, any_traced
 from payback.trace.dispatch import COPIES, SPREAD, current
 from payback.trace.labels import MET, check
 from payback.trace.numpy.creation import of_list
-from payback.trace.numpy.mathematics import has_traced, mathematics
 from payback.trace.operators import FUNCTIONS
 from payback.trace.plain_arrays import now
 from payback.trace.proof.writers import for_writer
+from payback.trace.shim.python_math import has_traced, mathematics
 
 TRACING: ContextVar[bool] = ContextVar("tracing", default=False)
 _OPTIONS = {"axis", "keepdims"}

@@ -20,7 +20,7 @@ from payback.native.codegen.emit import BYTE, FLOAT64, INT, INT32, Emitter, cons
 from payback.native.lower import elementary, pointwise
 from payback.native.lower.kernel import Arguments, fold
 from payback.native.lower.linalg.factored import arena, fits, shared, whole
-from payback.native.lower.linalg.factors import INNER, exchange, length_of, pivoted
+from payback.native.lower.linalg.panels import INNER, exchange, length_of, pivoted
 from payback.native.lower.linalg.squares import HIGH, norm, power_norm, square_product
 from payback.native.lower.linalg.triangles import triangle
 from payback.native.lower.pointwise import code_of

@@ -1,6 +1,6 @@
 """Linear algebra by blocks: factors, systems, inverses and determinants of matrices that are no longer tiny.
 
-A factorization is a list of commands: panels and triangles (`factors`), and between them products, which threads share
+A factorization is a list of commands: panels and triangles (`panels`), and between them products, which threads share
 as any others.  The factors of a matrix are kept while a program is planned: all systems with it, or with its
 transpose, and its determinant are computed from them.
 """
@@ -16,7 +16,8 @@ import numpy as np
 from payback.ir.node import Node
 from payback.native.codegen.emit import lanes_of
 from payback.native.lower import pointwise
-from payback.native.lower.linalg import factors, triangles
+from payback.native.lower.linalg import triangles
+from payback.native.lower.linalg.panels import INNER, Cholesky, Exchanges, Pivoted, length_of
 from payback.native.lower.linalg.zeros import half_of, original_of
 from payback.native.lower.pointwise import code_of
 from payback.native.lower.products.blocked.choice import K_BLOCK
@@ -135,12 +136,12 @@ def _eliminated(planner: Any, node: Node) -> Factored:
     alone = len(_blocks(n)) <= 1
     split = alone and shared(planner, count, n**3 // 2)
     for p, stop in _blocks(n):
-        w, length = stop - p, factors.length_of(None, n - p, lanes)
-        columns = w + factors.INNER
+        w, length = stop - p, length_of(None, n - p, lanes)
+        columns = w + INNER
         size = columns * length
         panels = arena(dtype, planner.threads if split else 1 if alone else count, columns, length)
         planner.command(
-            factors.Pivoted(code, split), [square, panels, pivots],
+            Pivoted(code, split), [square, panels, pivots],
             [count, n, p, w, length, 0 if alone and not split else size * dtype.itemsize],
             [square], [square, panels, pivots], "factors with pivots", count * (n - p) * w * w,
         )  # fmt: skip
@@ -161,7 +162,7 @@ def _cholesky(planner: Any, node: Node, a: View, target: View) -> None:
     a, target = as_batch(a), as_batch(target)
     count, n, _ = a.shape
     for p, stop in _blocks(n):
-        w, length = stop - p, factors.length_of(None, n - p, lanes)
+        w, length = stop - p, length_of(None, n - p, lanes)
         products = arena(dtype, count, n - p, w) if p else target
         if p:
             left, top = part(target, (p, n), (0, p)), part(target, (p, stop), (0, p))
@@ -169,7 +170,7 @@ def _cholesky(planner: Any, node: Node, a: View, target: View) -> None:
         split = shared(planner, count, (n - p) * w * w)
         panels = arena(dtype, planner.threads if split else 1, w, length)
         planner.command(
-            factors.Cholesky(code, p == 0, split), [a, target, products, panels],
+            Cholesky(code, p == 0, split), [a, target, products, panels],
             [count, n, p, w, length, w * length * dtype.itemsize],
             [a, target, products] if p else [a], [target, panels], "cholesky", count * (n - p) * w * w,
         )  # fmt: skip
@@ -213,7 +214,7 @@ def solve_triangle(planner: Any, t: View, x: View, lower: bool, unit: bool, squa
 
 
 def _exchanged(planner: Any, found: Factored, x: View, backwards: bool) -> None:
-    key = factors.Exchanges(code_of(x.buffer.dtype), backwards)
+    key = Exchanges(code_of(x.buffer.dtype), backwards)
     numbers = [found.count, found.n, x.shape[-1]]
     planner.command(key, [x, found.pivots], numbers, [x, found.pivots], [x], "rows exchanged")
 

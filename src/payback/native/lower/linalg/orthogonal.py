@@ -26,7 +26,7 @@ from payback.native.lower.linalg.factored import (
     shared,
     solve_triangle,
 )
-from payback.native.lower.linalg.factors import INNER, Columns, length_of
+from payback.native.lower.linalg.panels import INNER, Columns, length_of
 from payback.native.lower.linalg.zeros import original_of
 from payback.native.lower.pointwise import code_of
 from payback.native.lower.products.blocked.packing import least

@@ -1,7 +1,7 @@
 """Many small matrices at once: each lane of a vector is a matrix, each entry of them a vector.
 
 A kernel's loops over rows and columns are written out, and what differs from matrix to matrix, as which row holds a
-pivot, is chosen lane by lane.  Operations on a matrix, and so its bits, are those of `systems` and `factors`.
+pivot, is chosen lane by lane.  Operations on a matrix, and so its bits, are those of `systems` and `panels`.
 """
 
 from __future__ import annotations

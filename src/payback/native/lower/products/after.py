@@ -11,7 +11,7 @@ from payback.native.codegen.emit import INT, INT32, POINTER, Emitter
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments
 from payback.native.lower.nests.shared import Shared, shared
-from payback.native.lower.products.blocked import contraction
+from payback.native.lower.products.blocked import gemm
 from payback.native.lower.products.blocked.place import Place, take
 
 
@@ -29,12 +29,12 @@ class After(NamedTuple):
     result: int
     factors: int
 
-    def epilogue(self) -> contraction.Epilogue:
+    def epilogue(self) -> gemm.Epilogue:
         kinds: list[ir.Type] = []
         for _, across, down in self.operands:
             kinds += [POINTER] + [INT] * (across == "s") + [INT] * (down == "s")
         name = hashlib.sha256(repr(self).encode()).hexdigest()[:16]
-        return contraction.Epilogue(name, (*kinds, *[INT] * self.factors), self._emit)
+        return gemm.Epilogue(name, (*kinds, *[INT] * self.factors), self._emit)
 
     def arguments(self, args: Arguments, pointers: Sequence[ir.Value]) -> list[ir.Value]:
         """What a kernel hands to `emit` as `extra`: the arrays, which it has read, their strides, and the numbers."""

@@ -1,7 +1,7 @@
 """Products of some rows with a large matrix: tiles as high as registers allow, one vector wide, read it once, where it
 lies.  Rows of A are copied, so that the entries that a row of B is multiplied with are a run.
 
-Sums are those of `contraction`: blocks of K one after another, in each of them one product after another from 0.
+Sums are those of `gemm`: blocks of K one after another, in each of them one product after another from 0.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from payback.native.codegen.emit import BYTE, Emitter, itemsize, lanes_of
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments, fold
 from payback.native.lower.products.blocked.choice import unit
-from payback.native.lower.products.blocked.contraction import block_size
+from payback.native.lower.products.blocked.gemm import block_size
 from payback.native.lower.products.blocked.packing import SLACK, least, pack_a
 from payback.native.lower.products.blocked.place import Place, lane_mask, masked_load
 from payback.native.lower.products.blocked.tile import multiply_add, prefetch, registers

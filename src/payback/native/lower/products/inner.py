@@ -1,6 +1,6 @@
 """Products of few rows whose sums are long and lie in one run on both sides: inner products of rows, some at a time.
 
-Sums are made lane by lane and added across; in another order than those of `contraction`, and as exact.
+Sums are made lane by lane and added across; in another order than those of `gemm`, and as exact.
 """
 
 from __future__ import annotations

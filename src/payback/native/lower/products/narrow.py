@@ -1,7 +1,7 @@
 """Products of few columns in bands of rows: columns known when code is emitted, so that there are no edges.
 
 What is left over at the end of rows or columns is done with a tile that begins earlier, or, where sums are added to
-what is there, with one that adds nothing twice.  Sums are those of `contraction`: one product after another from 0.
+what is there, with one that adds nothing twice.  Sums are those of `gemm`: one product after another from 0.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Contractions: matrix products by `contraction`, with what follows them done before the result is stored."""
+"""Contractions: matrix products by `gemm`, with what follows them done before the result is stored."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from payback.native.lower.kernel import Arguments
 from payback.native.lower.pointwise import code_of
 from payback.native.lower.products.after import After
 from payback.native.lower.products.arranged import PAY, Spec, arranged, price_of
-from payback.native.lower.products.blocked import contraction
+from payback.native.lower.products.blocked import gemm
 from payback.native.lower.products.blocked.choice import K_BLOCK, Plan, plan
 from payback.native.lower.products.contract import Contraction
 from payback.native.lower.products.looped import looped
@@ -71,7 +71,7 @@ class Product(NamedTuple):
         if self.split:
             thread, count = args.team()
             scratch = e.at(scratch, b.mul(thread, size), BYTE)
-            team = None if whole else contraction.Team(thread, count)
+            team = None if whole else gemm.Team(thread, count)
 
         def run(axis: int, offsets: list[ir.Value]) -> None:
             if axis < self.batch:
@@ -83,7 +83,7 @@ class Product(NamedTuple):
                     run(axis + 1, [b.add(o, b.mul(i, s)) for o, s in zip(offsets, strides, strict=True)])
                 return
             a, bb, c = (e.at(pointer, offset, kind) for pointer, offset in zip(pointers, offsets, strict=False))
-            contraction.call(
+            gemm.call(
                 e, self.plan, m, n, k, (a, a0, a1), (bb, b0, b1), (c, c0, c1), scratch=scratch,
                 block_columns=columns, team=team, epilogue=self.after.epilogue() if self.after else None, extra=extra,
             )  # fmt: skip

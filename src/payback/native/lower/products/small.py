@@ -1,7 +1,7 @@
 """Small products of a training: shapes known when code is emitted, so that there are no edges.
 
 What is left over at the end of rows or columns is done with a tile that begins earlier: some entries are computed
-twice, to the same bits.  Sums are those of `contraction`: one product after another from 0.
+twice, to the same bits.  Sums are those of `gemm`: one product after another from 0.
 """
 
 from __future__ import annotations

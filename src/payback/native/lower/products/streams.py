@@ -1,6 +1,6 @@
 """Products of short sums with long rows: rows of the result are written from end to end, a few at a time.
 
-Tiles would write some bytes of many rows each, and wait for memory at each of them.  Sums are those of `contraction`:
+Tiles would write some bytes of many rows each, and wait for memory at each of them.  Sums are those of `gemm`:
 one product after another from 0.
 """
 

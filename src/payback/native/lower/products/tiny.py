@@ -1,7 +1,7 @@
 """Products of few columns and short sums, alone or a batch of them: all but the rows known when code is emitted.
 
 There are no edges, and what is read of B is held in registers.  Rows that are left over are done with a tile that
-begins earlier.  Sums are those of `contraction`: one product after another from 0.
+begins earlier.  Sums are those of `gemm`: one product after another from 0.
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ from payback.native import ir
 from payback.native.codegen import emit
 from payback.native.codegen.emit import POINTER
 from payback.native.lower.products.blocked import choice as plans
-from payback.native.lower.products.blocked import contraction, packing, tile
-from payback.native.lower.products.blocked.contraction import Epilogue
+from payback.native.lower.products.blocked import gemm, packing, tile
+from payback.native.lower.products.blocked.gemm import Epilogue
 from payback.native.lower.products.product import shape_of
 from payback.native.planning.layout import contiguous
 from payback.native.running import cores
@@ -152,7 +152,7 @@ def test_the_function_of_a_product_is_emitted_once():
     lengths = []
     for size in (32, 48, 64):
         plan = plans.plan("f4", 64, size, size, (size, 1), (size, 1), (size, 1))
-        contraction.call(e, plan, 64, size, size, *[(function.args[0], size, 1)] * 3)
+        gemm.call(e, plan, 64, size, size, *[(function.args[0], size, 1)] * 3)
         lengths.append(len(module.functions))
     assert len(set(lengths)) == 1
 
@@ -232,13 +232,13 @@ def rounded_twice(patch):
 
 
 def shorter_blocks_of_k(patch):
-    for module in (plans, contraction):
+    for module in (plans, gemm):
         patch.setattr(module, "K_BLOCK", 128)
 
 
 def one_lane_short(patch):
-    least = contraction.least
-    patch.setattr(contraction, "least", lambda e, x, y: e.b.sub(least(e, x, y), e.int(1)))
+    least = gemm.least
+    patch.setattr(gemm, "least", lambda e, x, y: e.b.sub(least(e, x, y), e.int(1)))
 
 
 def rows_not_turned(patch):
@@ -252,7 +252,7 @@ def all_lanes_stored(patch):
     def store(place, value, pointer, row_stride, column_stride):
         place.e.store(value, place.address(pointer, row_stride, column_stride, place.kind), 0)
 
-    patch.setattr(contraction.Place, "store", store)
+    patch.setattr(gemm.Place, "store", store)
 
 
 WRONG = [

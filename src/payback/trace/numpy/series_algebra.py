@@ -19,8 +19,8 @@ from payback.trace.complex.factorizations import eigenvalues
 from payback.trace.dispatch import here
 from payback.trace.numpy.arguments import array_of
 from payback.trace.numpy.polynomials import least_squares
-from payback.trace.numpy.series import FUNCTIONS as VALUES
-from payback.trace.numpy.series import polyvander
+from payback.trace.numpy.series_values import FUNCTIONS as VALUES
+from payback.trace.numpy.series_values import polyvander
 
 # what NumPy gives real roots where all of them are, though its eigenvalues are complex since NumPy 2.5
 _REAL_ROOTS = ("poly", "herm", "lag")
