@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 from tests.amount import cases
-from tests.trace.test_proved import X, Y, alike, generally
+from tests.trace.proving import X, Y, alike, generally
 
 import payback as pb
 from payback.trace.proof.proved import proved
