@@ -16,7 +16,7 @@ from native.test_user_programs import compare, poisoned, quietly  # noqa: F401  
 from native.test_user_programs import numbers as entries
 from payback.native.lower.bands import Bands
 from payback.native.lower.nests.nest import Nest
-from payback.native.lower.products.dots import Dots
+from payback.native.lower.products.matrix_vector import Dots
 from payback.native.lower.products.narrow import Narrow
 from payback.native.planning import bands
 from payback.native.planning import prefetch as next_band

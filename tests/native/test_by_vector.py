@@ -5,8 +5,8 @@ import pytest
 
 import amount
 import payback as pb
-from payback.native.lower.products import dots
-from payback.native.lower.products.dots import Combined, Dots
+from payback.native.lower.products import matrix_vector
+from payback.native.lower.products.matrix_vector import Combined, Dots
 from payback.native.lower.steps import Steps
 from payback.native.running import cores
 from payback.native.running.program import Program
@@ -94,7 +94,7 @@ def test_rows_that_come_from_memory_have_the_bits_of_others(dtype, monkeypatch):
     for rows, columns in amount.cases(SIZES[::3], SIZES):
         x, w = rng.standard_normal((rows, columns)).astype(dtype), rng.standard_normal(columns).astype(dtype)
         near = Program(trace(np.matmul, x, w).graph)
-        monkeypatch.setattr(dots, "CACHE", 0)
+        monkeypatch.setattr(matrix_vector, "CACHE", 0)
         far = Program(trace(np.matmul, x, w).graph)
         monkeypatch.undo()
         assert far(x, w)[0].tobytes() == near(x, w)[0].tobytes()

@@ -9,9 +9,9 @@ import amount
 import payback as pb
 from payback.native.codegen.emit import lanes_of, llvm_type
 from payback.native.lower.products.blocked.tile import registers
-from payback.native.lower.products.dots import Dots
 from payback.native.lower.products.high import High
 from payback.native.lower.products.inner import Inner
+from payback.native.lower.products.matrix_vector import Dots
 from payback.native.lower.products.streams import Streams
 from payback.native.lower.products.tiny import Tiny
 from payback.native.running import cores

@@ -1,4 +1,4 @@
-"""Rows: what may be trained on, how it is split, and in which order it is seen."""
+"""Rows: what may be trained on, what each counts, and how they are split."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ from payback.train.progress import Progress
 from payback.train.recipe import Recipe
 from payback.train.recording import Recording, clear_for_starts, start_of
 from payback.train.runs import open_run
-from payback.train.strength import SAMPLE, chosen_recipe, pieces_help, pieces_to_try, to_try
+from payback.train.selection import SAMPLE, chosen_recipe, pieces_help, pieces_to_try, to_try
 
 Array = np.ndarray[Any, Any]
 _ROWS = 1 << 16  # that the network is given at once: of millions the hidden layers would take gigabytes
@@ -207,7 +207,7 @@ def prepare(
 
     last: the last rows are tested and those before them watched, as they stand, instead of random ones.
     without: columns that are not predicted from.  missing: see `read_csv`.
-    waiting: called with the share that is done, where a cross-validation (`strength.chosen_recipe`) takes a while.
+    waiting: called with the share that is done, where a cross-validation (`selection.chosen_recipe`) takes a while.
     The network of the model that is returned has its initial weights.
     Raises InputError for columns, shares or options that do not go together.
     """

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from payback.native.lower.nests.nest import Nest
-from payback.native.lower.products.dots import Dots
+from payback.native.lower.products.matrix_vector import Dots
 from payback.native.lower.products.narrow import Narrow
 from payback.native.planning.band_units import NestUnit, ProductUnit, Unit
 from payback.native.planning.commands import Command

@@ -52,7 +52,7 @@ _WAYS = {
     "fold_in": "random.lower_fold_in",
     "last_written": "search.lower_last_written",
     "searchsorted": "search.lower_searchsorted",
-    "recurrence": "along.lower_recurrence",
+    "recurrence": "recurrence.lower_recurrence",
     "cumprod": "walk.lower_cumprod",
     "prod": "walk.lower_prod",
     "argmax": "walk.lower_place",

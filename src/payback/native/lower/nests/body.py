@@ -12,9 +12,9 @@ from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments, load, store
 from payback.native.lower.nests.shared import shared
 from payback.native.lower.nests.stages import AT_ONCE, VECTORS, Stages, opaque
-from payback.native.lower.products.after import joined
 from payback.native.lower.products.blocked.place import lane_mask, masked_load, store_first
 from payback.native.lower.products.blocked.tile import fetch, has_masked_loads, prefetch
+from payback.native.lower.products.epilogue import joined
 from payback.native.vector_math.constants import Constants, empty_table
 
 REDUCTIONS = ("sum", "max", "min")

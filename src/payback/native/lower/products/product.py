@@ -17,14 +17,14 @@ from payback.native.codegen.emit import BYTE, Emitter, lanes_of
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments
 from payback.native.lower.pointwise import code_of
-from payback.native.lower.products.after import After
 from payback.native.lower.products.arranged import PAY, Spec, arranged, price_of
 from payback.native.lower.products.blocked import gemm
 from payback.native.lower.products.blocked.choice import K_BLOCK, Plan, plan
-from payback.native.lower.products.contract import Contraction
+from payback.native.lower.products.epilogue import After
 from payback.native.lower.products.looped import looped
 from payback.native.lower.products.narrow import Few, narrow
 from payback.native.lower.products.paid import alone, by_columns, place, windows
+from payback.native.lower.products.plain_loops import Contraction
 from payback.native.lower.products.shape import Shape, shape_of
 from payback.native.lower.products.skinny import skinny
 from payback.native.lower.products.small import Small, small, sums_beside, with_sums

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from payback.native.lower.products.dots import by_vector
 from payback.native.lower.products.high import high
 from payback.native.lower.products.inner import inner
+from payback.native.lower.products.matrix_vector import by_vector
 from payback.native.lower.products.streams import streams
 from payback.native.lower.products.tiny import tiny
 

@@ -224,7 +224,7 @@ def _small(
         key = Small(code, m, n, vectors, "" if a0 == 1 else "squares", after, k, strides, True)
     else:
         turned = "" if b1 == 1 or n == 1 else "squares" if how.turned and min(k, n) >= lanes else "packed"
-        if turned == "squares" and m == a1 == 1 and after is None:  # rows by one vector: see `dots`
+        if turned == "squares" and m == a1 == 1 and after is None:  # rows by one vector: see `matrix_vector`
             return None
         wide = n > (WIDEST if m * n * k > FEW else 4 * WIDEST)
         if wide or (c1 != 1 and n > 1) or (turned and b0 != 1 and k > 1):

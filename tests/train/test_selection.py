@@ -10,9 +10,9 @@ import pytest
 
 import payback as pb
 from payback.errors import NonFiniteError
-from payback.train import strength
+from payback.train import selection
 from payback.train.recipe import Recipe
-from payback.train.strength import chosen_recipe, pieces_help, pieces_to_try, to_try
+from payback.train.selection import chosen_recipe, pieces_help, pieces_to_try, to_try
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(80, 3))
@@ -143,8 +143,8 @@ def test_a_training_that_fails_is_not_chosen_and_one_that_is_ended_ends_all(monk
             raise NonFiniteError("the cost became nan")
         return pb.fit(*args, optimizer=optimizer, **options)
 
-    monkeypatch.setattr(strength, "fit", failing)
+    monkeypatch.setattr(selection, "fit", failing)
     assert decay(NOISY) == 0.25
-    monkeypatch.setattr(strength, "fit", lambda *args, **options: SimpleNamespace(stopped="interrupted"))
+    monkeypatch.setattr(selection, "fit", lambda *args, **options: SimpleNamespace(stopped="interrupted"))
     with pytest.raises(KeyboardInterrupt):
         decay(NOISY)
