@@ -334,6 +334,10 @@ def test_a_polynomial_with_one_coefficient_changed_is_caught(table, bits, k, mon
 def test_of_two_zeros_the_second_is_taken(dtype):
     """As NumPy does on x86: 1/x tells them apart."""
     a = np.array([0.0, -0.0] * 9, dtype)
-    for f in (np.maximum, np.minimum):
+    for f in (np.maximum, np.minimum, np.fmax, np.fmin):
         assert np.array_equal(np.signbit(pb.compile(f)(a, -a)), np.signbit(-a))
+    for bounds in ((0.0, 1.0), (-0.0, 1.0), (-1.0, 0.0), (-1.0, -0.0)):  # but of a clipped zero and a number's its own
+        clip = partial(lambda low, high, x: np.clip(x, low, high), *bounds)
+        for clipped in (pb.compile(clip)(a), pb.vjp(clip, a)[0]):
+            assert np.array_equal(np.signbit(clipped), np.signbit(clip(a)))
     assert not np.signbit(pb.compile(pb.nn.relu)(a)).any()

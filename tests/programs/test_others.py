@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib.util
+import operator
 import textwrap
 
 import numpy as np
@@ -266,6 +267,8 @@ def test_what_data_frames_cannot_do_is_said():
             TraceError, match=r"pandas takes bare numbers \(.*test_others\.py:\d+ in <lambda>.*to_numpy\(\)"
         ):
             pb.grad(lambda w, call=call: np.sum(call(w)))(W)
+    with pytest.raises(TraceError, match=r"column of pandas.*test_others\.py:\d+ in <lambda>: .*column = column \* x"):
+        pb.grad(lambda w: np.sum(operator.imul(COLUMN.copy(), w)))(2.0)
     with pytest.raises(TraceError, match=r"polars takes bare numbers \(.*test_others\.py:\d+"):
         pb.grad(lambda w: np.sum(POLARS["x"] * w[0]))(W)
 

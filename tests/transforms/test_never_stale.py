@@ -7,6 +7,7 @@ import configparser
 import ctypes
 import dataclasses
 import functools
+import logging
 import os
 import sys
 import threading
@@ -15,11 +16,13 @@ import weakref
 from array import array as typed_array
 from collections import ChainMap, OrderedDict, deque
 from contextvars import ContextVar
+from os import getenv
 from types import MappingProxyType, ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
 import scipy.stats
+from numpy import get_printoptions
 from scipy.interpolate import interp1d
 
 import payback as pb
@@ -30,6 +33,8 @@ from transforms.modes import assert_close, counted
 X = np.array([0.5, 1.0, 2.0])
 SCALE = np.array([1.0, 2.0, 3.0])
 NUMBER = 2.0
+logging.getLogger("payback_test")
+LOG = logging.getLogger("payback_test.below")
 SETTINGS = {"rate": 0.5, "weights": [np.ones(3)]}
 
 
@@ -125,9 +130,15 @@ def restored():
     globals()["CHOSEN"], Shared.k, scaled_by_attribute.k = np.tanh, 2.0, 2.0
     vars(FOUND).update(k=2.0, helper=lambda x: x * Shared.k, __name__="payback_test_settings")
     INSTALLED.k = 2.0
+    errors = np.geterr()
     sys.modules |= {FOUND.__name__: FOUND, INSTALLED.__name__: INSTALLED}
     yield
     os.environ.pop("PAYBACK_TEST", None)
+    sys.argv[:] = [arg for arg in sys.argv if arg != "--test"]
+    np.seterr(**errors)
+    np.set_printoptions(precision=8)
+    LOG.setLevel(0)
+    LOG.parent.setLevel(0)
     vars(Shared).get("asked") and delattr(Shared, "asked")
     del sys.modules[FOUND.__name__], sys.modules[INSTALLED.__name__]
     Shared.still, helper.__code__ = STILL, HELPERS_CODE
@@ -242,6 +253,27 @@ def _cases():
         "the environment, by its function": (
             lambda x: x * float(os.getenv("PAYBACK_TEST", "1")),
             lambda: os.environ.update(PAYBACK_TEST="5"),
+        ),
+        "the environment, by a name of its function": (
+            lambda x: x * float(getenv("PAYBACK_TEST", "1")),
+            lambda: os.environ.update(PAYBACK_TEST="5"),
+        ),
+        "the arguments of the process": (
+            lambda x: x * (2 if "--test" in sys.argv else 1),
+            lambda: sys.argv.append("--test"),
+        ),
+        "what NumPy does about errors": (
+            lambda x: x if np.geterr()["over"] == "ignore" else -x,
+            lambda: np.seterr(over="ignore"),
+        ),
+        "how NumPy prints, by a name": (
+            lambda x: x * get_printoptions()["precision"],
+            lambda: np.set_printoptions(precision=3),
+        ),
+        "the level of a logger": (lambda x: x if LOG.isEnabledFor(10) else -x, lambda: LOG.setLevel(10)),
+        "the level of a logger above it": (
+            lambda x: x if LOG.isEnabledFor(10) else -x,
+            lambda: LOG.parent.setLevel(10),
         ),
         "a variable of a context": (lambda x: x * setting.get(), lambda: setting.set(5.0)),
         "an attribute of a thread": (lambda x: x * local.k, lambda: setattr(local, "k", 5.0)),

@@ -131,7 +131,7 @@ def _softplus(x: Any) -> Any:
 
 
 def _clip(x: Any, low: Any, high: Any) -> Any:
-    return np.minimum(np.maximum(x, low), high)
+    return np.clip(x, low, high)  # of two zeros it takes x's, where the bounds are numbers
 
 
 def _logsumexp(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import logging
 import os
+import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextvars import ContextVar
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -26,11 +29,38 @@ _HOLDING = (
 Look = Callable[[], Sequence[Any]]
 
 
+def settings(thing: Any, names: Collection[str]) -> Iterator[tuple[str, Look, Any]]:
+    """What the whole process has set that a module shows under some of the names, or that a function answers with."""
+    if (known := _SETTINGS.get(id(thing))) is not None:
+        module, looks = known
+        for name in looks.keys() & names:
+            yield f"{module.__name__}.{name}", looks[name], getattr(module, name)
+    if (of := _FUNCTIONS.get(id(thing))) is not None and of[0] is thing:
+        yield getattr(thing, "__name__", ""), of[1], thing
+
+
+def _environ() -> Sequence[Any]:
+    return entries(os.environ._data)  # type: ignore[attr-defined]
+
+
+_SETTINGS: dict[int, tuple[ModuleType, dict[str, Look]]] = {
+    id(os): (os, {"environ": _environ, "environb": _environ, "getenv": _environ, "getcwd": lambda: (os.getcwd(),)}),
+    id(sys): (sys, {"argv": lambda: list(sys.argv)}),
+    id(np): (np, {
+        "geterr": lambda: entries(np.geterr()), "get_printoptions": lambda: entries(np.get_printoptions()),
+    }),
+}  # fmt: skip
+_FUNCTIONS = {id(getattr(module, name)): (getattr(module, name), look) for module, looks in _SETTINGS.values()
+              for name, look in looks.items()}  # fmt: skip
+
+
 def within(value: Any) -> tuple[str, Look, bool] | None:
     """What it is called if not as its name, how to look at what it holds, and whether these are attributes; or None."""
     kind = type(value)
     if kind is os.environ.__class__:
         return "os.environ", lambda: entries(value._data), False
+    if issubclass(kind, logging.Logger):
+        return "", lambda: (value.level, value.disabled, value.manager.disable, value.parent), False
     if issubclass(kind, ContextVar):
         return value.name, lambda: (value.get(MISSING),), False
     if issubclass(kind, threading.local):

@@ -6,11 +6,10 @@ import dataclasses
 import functools
 import inspect
 import operator
-import os
 import sys
 from array import array
 from collections import ChainMap, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from io import IOBase
 from types import (
     BuiltinFunctionType,
@@ -31,7 +30,7 @@ from payback.ops.append import is_immutable
 from payback.trace.array import Variable
 from payback.transforms.bits import SMALL, kept_bits, same_bits
 from payback.transforms.draws import is_generator, states
-from payback.transforms.held import MISSING, entries, within
+from payback.transforms.held import MISSING, entries, settings, within
 from payback.transforms.unread import BY_ANY_NAME, alike, globals_of, loaded, names_in, only_added_to
 
 _NUMBERS = (bool, int, float, complex, str, bytes, type(None), np.generic)
@@ -342,11 +341,11 @@ class _Search:
         self._package = self._package or package
         return package == self._package or not _is_installed(module)
 
-    def _attributes(self, label: str, base: Any, names: Iterable[str], read: set[int]) -> None:
+    def _attributes(self, label: str, base: Any, names: Collection[str], read: set[int]) -> None:
         """What a function reads by these names of a module or another function, and of modules in that module."""
         module = type(base) is ModuleType
-        if base is os and {"environ", "getenv", "environb"} & set(names):
-            self._next.append(("os.environ", os.environ))
+        for path, look, of in settings(base, names):
+            self._hold(path, look, of)
         if id(base) in read or not (module or type(base) is FunctionType) or (module and _is_library(base.__name__)):
             return
         read.add(id(base))

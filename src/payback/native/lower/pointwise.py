@@ -258,7 +258,7 @@ RULES["minimum"] = lambda e, code, x, y: extreme(e, code, x, y, "minimum")
 
 @_rule("clip")
 def _clip(e: Emitter, code: str, x: ir.Value, low: ir.Value, high: ir.Value) -> ir.Value:
-    return extreme(e, code, extreme(e, code, x, low, "maximum"), high, "minimum")
+    return extreme(e, code, high, extreme(e, code, low, x, "maximum"), "minimum")  # of equal ones, two zeros, x
 
 
 @_rule("relu")
@@ -315,13 +315,13 @@ def _copysign(e: Emitter, code: str, x: ir.Value, y: ir.Value) -> ir.Value:
 
 
 def _known_extreme(name: str) -> Rule:
-    """np.fmax and np.fmin: the other operand where one is NaN."""
+    """np.fmax and np.fmin: the other operand where one is NaN, and of equal ones, two zeros, the second."""
 
     def rule(e: Emitter, code: str, x: ir.Value, y: ir.Value) -> ir.Value:
         if not _is_float(code):
             return extreme(e, code, x, y, name)
-        better = compare(e, "gt" if name == "maximum" else "lt", code, y, x)
-        return e.b.select(e.b.or_(better, e.b.fcmp_unordered("uno", x, x)), y, x)
+        better = compare(e, "gt" if name == "maximum" else "lt", code, x, y)
+        return e.b.select(e.b.or_(better, e.b.fcmp_unordered("uno", y, y)), x, y)
 
     return rule
 

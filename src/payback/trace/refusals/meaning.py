@@ -28,6 +28,7 @@ _BARE = {
     "json": f"{BARE_NUMBER}, for those of an array {BARE}.tolist()",
 }
 _BOUND = "argument 1 must be numpy.ndarray, not Traced"  # of a method that was taken before: solve = splu(A).solve
+_IN_PLACE = "'NotImplementedType' object has no attribute 'reindex_like'"  # of pandas' `column *= x`
 _NO_ARRAY = "object __array__ method not producing an array"  # of an object whose method gives what it holds
 
 
@@ -69,6 +70,9 @@ def meant(problem: BaseException) -> PaybackError | None:
         return TraceError("a library cannot compute with a traced value", where=_place(problem), why=text,
                           fix="keep the factors, lu = scipy.sparse.linalg.splu(A), and call lu.solve(b) in the "
                           f"function; {BARE_NUMBERS}")  # fmt: skip
+    if text == _IN_PLACE:
+        return TraceError("a column of pandas cannot come to hold a traced value", where=_place(problem),
+                          why="pandas takes bare numbers", fix="make a new one: column = column * x")  # fmt: skip
     if text == _NO_ARRAY:
         return TraceError("an object that NumPy makes an array of holds a traced value", where=_place(problem),
                           why="its __array__ must give a plain array, which would have no history",
