@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import operator
 import re
+import types
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import payback as pb
@@ -20,8 +23,10 @@ import payback.optim
 import payback.random
 from payback.elsewhere import INSTEAD, METHODS, SYNONYMS
 from payback.errors import MissingAttributeError
+from payback.glass.accounts import Account, Edge, lazy
 from payback.glass.ledger import Ledger
 from payback.glass.origins import Origin
+from payback.glass.paths import Path as Route
 from payback.glass.paths import Paths
 from payback.glass.statement import Statement
 from payback.glass.why_zero import WhyZero
@@ -60,7 +65,7 @@ RETURNED = {
         "settled pile edge paths race kappa blame through cut flow cost digits step by_entry entry check to_text "
         "to_json to_dot svg html",
     ),
-    "ledger.paths": (Paths, "all top sum gross share"),
+    "ledger.paths": (Paths, "count walks all top sum gross share"),
     "pb.why_nan": (Origin, ""),
     "pb.why_zero": (WhyZero, ""),
 }
@@ -216,6 +221,38 @@ def test_public_functions_have_an_example(name, thing):
     text = inspect.getdoc(thing) or ""
     if name != "pb.load":  # its example needs a folder: the README's is run
         assert ">>>" in text, f"{name} has no example"
+
+
+def told_nothing_of(kind):
+    """What a class lets one use, methods and properties, and does not describe, itself or in a class that it is of.
+
+    What arrays have under the same name is NumPy's to describe.
+    """
+    found = [
+        (name, inspect.getattr_static(kind, name))
+        for name in dir(kind)
+        if name[0] != "_" and not hasattr(np.ndarray, name)
+    ]
+    made = (types.FunctionType, property, functools.cached_property, lazy)
+    return [name for name, thing in found if isinstance(thing, made) and not inspect.getdoc(thing)]
+
+
+def test_what_is_not_described_is_found():
+    class Kind:
+        one = property(lambda self: 1)
+
+        def two(self):
+            """2"""
+
+        def three(self): ...
+
+    assert told_nothing_of(Kind) == ["one", "three"]
+
+
+def test_methods_and_properties_of_what_is_returned_say_what_they_are():
+    kinds = [kind for kind, _ in RETURNED.values()] + [thing for _, thing in everything() if isinstance(thing, type)]
+    silent = {kind.__name__: told for kind in [*kinds, Account, Edge, Route] if (told := told_nothing_of(kind))}
+    assert silent == {}
 
 
 # What goes through them is never wrong, or its errors are those of what is called.

@@ -66,9 +66,8 @@ class LedgerError(PaybackError, AssertionError):
 class Account:
     """One node in the book.
 
-    layer: edges from the top on the longest path.  settled: the sum of its pile, the derivative of the top by this
-    node (of a node with several results a tuple of them, None for one that nobody pays); None, as layer, where no path
-    leads from the top to it, which is not the same as 0.
+    settled: the sum of its pile, the derivative of the top by this node (of a node with several results a tuple of
+    them, None for one that nobody pays); None where no path leads from the top to it, which is not the same as 0.
 
     `account[i, j]`, for an array, is the ledger of that entry alone, number by number (see `expand.py`).
     """
@@ -80,31 +79,38 @@ class Account:
 
     @lazy
     def name(self) -> str:
+        """What the user's program calls it, else a letter (a number) or its operation (an array)."""
         return self.book.names[self.node]
 
     @lazy
     def settled(self) -> Any:
+        """What its pile came to; None where nothing is paid."""
         bar = self.book.bars.get(self.node)
         return bar if type(bar) is float or bar is None else self.book.plain(bar)
 
     @lazy
     def layer(self) -> int | None:
+        """Edges from the top on the longest path; None where none leads here."""
         return self.book.layers.get(self.node)
 
     @property
     def id(self) -> int:
+        """The node's number: a node is younger than all that it is computed from."""
         return self.node.id
 
     @property
     def op(self) -> str:
+        """The name of its row in the table, as "add"."""
         return str(self.node.op.name)
 
     @property
     def value(self) -> Any:
+        """The node's value: a Python number, or an array that cannot be written into."""
         return plain_number(self.node.value)
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """The shape of its value; () of a number."""
         return self.node.shape
 
     @lazy
@@ -120,11 +126,7 @@ class Account:
 
 
 class Edge:
-    """One payment: `payer` pays `arg`, its argument in `slot`, what it holds × the partial on the edge.
-
-    partial: a number; between arrays the text of the op's rule, for the partial itself would be a large matrix.
-    paid: of the shape of `arg`.
-    """
+    """One payment: `payer` pays `arg`, its argument in `slot`, what it holds × the partial on the edge."""
 
     def __init__(self, book: Ledger, payer: Account, slot: int, arg: Account, paid: Any = None):
         self.book, self.payer, self.slot, self.arg = book, payer, slot, arg
@@ -135,10 +137,12 @@ class Edge:
 
     @lazy
     def partial(self) -> float | str:
+        """A number; between arrays the text of the op's rule, for the partial itself would be a large matrix."""
         return self.book.partial(self.payer.node, self.slot)
 
     @lazy_unless_large
     def paid(self) -> Any:
+        """What is paid, of the shape of `arg`."""
         if self._paid is not None:
             return self.book.plain(self._paid)
         return self.book.payment(self.payer.node, self.slot)

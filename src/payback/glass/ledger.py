@@ -92,6 +92,7 @@ class Ledger(Questions):
 
     @cached_property
     def accounts(self) -> dict[Node, Account]:
+        """The account of each node that is paid, of the leaves and of the top; the youngest first."""
         nodes = [*reversed(self.bars)]  # they have settled by descending id
         missing = {*self._leaves, self._top}.difference(nodes)
         if missing:
@@ -115,18 +116,22 @@ class Ledger(Questions):
 
     @cached_property
     def top(self) -> Account:
+        """The account of what is differentiated."""
         return self.accounts[self._top]
 
     @cached_property
     def leaves(self) -> tuple[Account, ...]:
+        """The accounts of what it is differentiated by."""
         return tuple(self.accounts[leaf] for leaf in self._leaves)
 
     @cached_property
     def nodes(self) -> tuple[Account, ...]:
+        """All accounts, the youngest first."""
         return tuple(self.accounts.values())
 
     @cached_property
     def edges(self) -> tuple[Edge, ...]:
+        """All payments, by payer and slot."""
         with no_collecting():
             edges = [edge for pile in self.received.values() for edge in pile]
             edges.sort(key=attrgetter("slot"))
@@ -135,10 +140,12 @@ class Ledger(Questions):
 
     @cached_property
     def by_slot(self) -> dict[tuple[Node, int], Edge]:
+        """Payments by (node that pays, slot of the argument that is paid)."""
         return {(edge.payer.node, edge.slot): edge for edge in self.edges}
 
     @cached_property
     def events(self) -> Sequence[Settles | Pays]:
+        """What happens, in the order of the story: layer by layer, accounts settle and pay."""
         with no_collecting():
             distance, accounts = self.layers, self.accounts
             layers: list[list[Account | Edge]] = [[] for _ in range(1 + max(distance.values(), default=-1))]
@@ -150,6 +157,7 @@ class Ledger(Questions):
 
     @cached_property
     def received(self) -> dict[Account, tuple[Edge, ...]]:
+        """The payments that each account gets, in the order in which they are added up."""
         accounts = self.accounts
         received: dict[Account, tuple[Edge, ...]] = {}
         with no_collecting():
@@ -224,6 +232,7 @@ class Ledger(Questions):
     # amounts
 
     def plain(self, bar: Any) -> Any:
+        """What a node is owed as people get it: a Python number or an array; of several results a tuple."""
         if type(bar) is float:
             return bar
         if type(bar) is np.float64:

@@ -36,7 +36,7 @@ def _norm(value: Any) -> float:
 class Path:
     """One route, told from the leaf up as in the article: the accounts a, c, e over the edges c→a and e→c.
 
-    factors: the partials from the top down.  product: theirs; None if one of them is a rule and no number.
+    product: of the partials; None if one of them is a rule and no number.
     """
 
     accounts: tuple[Account, ...]
@@ -45,6 +45,7 @@ class Path:
 
     @property
     def factors(self) -> tuple[float | str, ...]:
+        """The partials on its edges, from the top down: numbers, or between arrays the texts of the rules."""
         return tuple(edge.partial for edge in reversed(self.edges))
 
     @property
@@ -62,10 +63,7 @@ class Path:
 
 
 class Paths:
-    """All paths from `top` to `leaf`, two accounts of a ledger.
-
-    count, walks: exact numbers of paths and of edges walked on them together; 0 if no path leads there.
-    """
+    """All paths from `top` to `leaf`, two accounts of a ledger; their numbers are exact."""
 
     def __init__(self, ledger: Ledger, top: Account, leaf: Account):
         self.ledger, self.top_account, self.leaf = ledger, top, leaf
@@ -84,10 +82,12 @@ class Paths:
 
     @property
     def count(self) -> int:
+        """How many paths there are; 0 if none leads to the leaf."""
         return self._exact.paths
 
     @property
     def walks(self) -> int:
+        """How many edges one would walk on all paths together, which the sweep does not."""
         return self._exact.walks
 
     @property

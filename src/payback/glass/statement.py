@@ -124,6 +124,7 @@ class Statement:
 
     @property
     def label(self) -> str:
+        """The parameter's name, and which entry: "W1[3, 7]"."""
         return f"{self.name}[{', '.join(map(str, self.entry))}]" if self.entry else self.name
 
     def by(self, what: str) -> list[tuple[Any, float]]:

@@ -75,6 +75,7 @@ class Walk:
 
     @property
     def piles(self) -> dict[str, list[Any]]:
+        """What accounts have been paid and have not settled yet, by name."""
         piles: dict[str, list[Any]] = {}
         for event in self.events[: self.at]:
             if isinstance(event, Pays):
@@ -85,6 +86,7 @@ class Walk:
 
     @property
     def settled(self) -> dict[str, Any]:
+        """What the accounts that have settled came to, by name."""
         done = (event.account for event in self.events[: self.at] if isinstance(event, Settles))
         return {account.name: account.settled for account in done}
 

@@ -100,6 +100,7 @@ class Optimizer:
 
     @property
     def schedule(self) -> Schedule:
+        """Its rate as a schedule: a number is `Constant`."""
         return self.rate if isinstance(self.rate, Schedule) else Constant(float(self.rate))
 
     def init(self, parameters: Any) -> list[Slots]:

@@ -21,6 +21,7 @@ class History:
         self.records: list[dict[str, Any]] = list(records or [])
 
     def append(self, record: dict[str, Any]) -> None:
+        """One epoch more: its numbers by name."""
         self.records.append(record)
 
     def __getitem__(self, which: int | str) -> Any:
@@ -34,6 +35,7 @@ class History:
 
     @property
     def columns(self) -> list[str]:
+        """The names that records have, in the order in which they first came."""
         return list(dict.fromkeys(name for record in self.records for name in record))
 
     def __len__(self) -> int:

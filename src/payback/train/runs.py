@@ -59,7 +59,7 @@ class RecordedRun:
     finished     whether it came to its end; a run that is still being written, or was cut short, can be read too
     stopped      why it ended, None for a run without an end; best_epoch: whose weights it kept
     failed       the step that was not applied because a number of it is not finite, or None
-    settings     what the training was told
+    settings     what the training was told; optimizer: how its steps were taken
     """
 
     def __init__(
@@ -93,9 +93,8 @@ class RecordedRun:
         self._rows: Rows | None = None
         self._now: Restored | None = None
         self._loss = loss_function(_given("loss", document.loss is None, loss) or document.loss)[1]  # type: ignore[arg-type]
-        self._optimizer = _given("optimizer", CUSTOM in document.optimizer, optimizer) or build_optimizer(
-            document.optimizer
-        )
+        own = _given("optimizer", CUSTOM in document.optimizer, optimizer)
+        self.optimizer: Optimizer = own or build_optimizer(document.optimizer)
         self._begins: dict[int, int] = {}  # the number of steps before each epoch
         resumed = self.settings.get("resumed", 0)
         for step in self.steps:
@@ -177,10 +176,6 @@ class RecordedRun:
     def __repr__(self) -> str:
         how = self.stopped or ("a cost that is not finite" if self.failed else "no end")
         return f"RecordedRun({self.folder}: {len(self)} steps, {len(self.history)} epochs, stopped: {how})"
-
-    @property
-    def optimizer(self) -> Optimizer:
-        return self._optimizer
 
     @property
     def loss(self) -> Callable[..., Any]:
@@ -317,9 +312,9 @@ class RecordedRun:
             raise InputError("the run was recorded with machine code", where=str(self.folder), why="there is none here",
                              fix="install llvmlite, or unset PAYBACK_NATIVE")  # fmt: skip
         self._traced = self._traced or Steps(
-            self._like, self._loss, self._optimizer, self._draws, interpreted=not self._document.native
+            self._like, self._loss, self.optimizer, self._draws, interpreted=not self._document.native
         )
-        searching = bool(self._optimizer.line_search)
+        searching = bool(self.optimizer.line_search)
         kind = Searched if searching else Native if self._document.native else Interpreted
         return kind(self._traced, now.net, now.state, self.rows, self._document.loss)
 
@@ -366,7 +361,7 @@ class RecordedRun:
                 raise ModelFileError(f"the parameter {parameter} of step {n} is missing or not like the network's",
                                      where=str(self.folder / name))  # fmt: skip
         net = unflatten(self._like, iter([found[parameter] for parameter in names]))
-        slots = range(self._optimizer.slots)
+        slots = range(self.optimizer.slots)
         state = [tuple(found[f"{parameter}:{k}"] for k in slots) for parameter in names]
         if weights_digest(net) != line.weights:
             raise ModelFileError(f"the weights of step {n} are not the recorded ones", where=str(self.folder / name))

@@ -28,7 +28,7 @@ _STORES = {dis.opmap[name] for name in ("STORE_SUBSCR", "STORE_SLICE") if name i
 _BINARY = dis.opmap["BINARY_OP"]
 _POP_TOP, _SWAP, _CACHE = dis.opmap["POP_TOP"], dis.opmap["SWAP"], dis.opmap.get("CACHE")
 _OF_TEXTS = {"__repr__", "__str__", "__format__"}
-_REMAINDERS = {i for i, (_, sign) in enumerate(dis._nb_ops) if sign in ("%", "%=")}  # type: ignore[attr-defined]
+_REMAINDERS = {step.arg for step in dis.get_instructions("x % y; x %= y") if step.opcode == _BINARY}
 
 _DRAWN = (
     "a random generator takes bare numbers",

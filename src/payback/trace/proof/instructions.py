@@ -46,7 +46,6 @@ Rule = Callable[["Proof", dis.Instruction, Stack, Variables], list[Way] | None]
 
 RULES: dict[str, Rule] = {}
 NULL = ("null",)
-_SIGNS = [sign for _, sign in dis._nb_ops]  # type: ignore[attr-defined]
 _STORE = dis.opmap["STORE_SUBSCR"]
 _NULL_FIRST = sys.version_info < (3, 13)
 _ENDS_TWO = sys.version_info < (3, 13)  # END_FOR takes away the iterator too
@@ -169,7 +168,7 @@ def _copy(proof: Proof, step: dis.Instruction, stack: Stack, names: Variables) -
 @rule("BINARY_OP")
 def _binary(proof: Proof, step: dis.Instruction, stack: Stack, names: Variables) -> None:
     b, a = stack.pop(), stack.pop()
-    sign = _SIGNS[step.arg or 0]
+    sign = step.argrepr
     if sign.endswith("=") and type(a) is int and a & ARRAY:  # it may be an array that someone else has
         proof.search.stored = True
     stack.append(entry(a, b) if sign == "[]" else operation(sign, a, b))

@@ -64,8 +64,9 @@ def _looked_through(code: CodeType) -> tuple[str, ...] | None:
 
 def _handles_nothing(code: CodeType) -> bool:
     """Whether what Python does with an exception is to tidy up, as comprehensions and generators do, and raise it."""
-    steps = list(dis.get_instructions(code))
-    for handler in {entry.target for entry in dis._parse_exception_table(code)}:  # type: ignore[attr-defined]
+    bytecode = dis.Bytecode(code)
+    steps = list(bytecode)
+    for handler in {entry.target for entry in bytecode.exception_entries}:
         after = (step.opname for step in steps if step.offset >= handler)
         if next(name for name in after if name not in _CLEARING) != "RERAISE":
             return False
