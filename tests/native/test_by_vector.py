@@ -53,7 +53,8 @@ def test_the_rows_of_a_matrix_are_not_turned_in_each_step_of_a_loop(dtype):
         (steps,) = (kernel for command in Program(trace(f, *args).graph).commands
                     if isinstance(kernel := command.kernel, Steps))  # fmt: skip
         assert sum(isinstance(call.kernel, Dots) for call in steps.calls) == 2
-        np.testing.assert_allclose(pb.compile(f)(*args), f(*args), rtol=1e-4 if dtype == np.float32 else 1e-12)
+        expected, near = f(*args), 4e-6 if dtype == np.float32 else 1e-14  # of the largest, for others nearly cancel
+        np.testing.assert_allclose(pb.compile(f)(*args), expected, rtol=0, atol=near * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])

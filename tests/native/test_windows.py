@@ -129,6 +129,18 @@ def test_windows_that_are_copied_for_a_product_serve_its_gradient():
     assert len(re.findall(r"copy  →", compiled.explain_compilation())) == 1
 
 
+def test_columns_are_not_copied_where_that_is_no_product():
+    """Places first in the result, images after: channels that are neighbors would leave two axes of columns."""
+    x, w = np.ones((2, 5, 5, 5), np.float32), np.arange(90, dtype=np.float32).reshape(3, 3, 5, 2)
+
+    def f(x, r):
+        windows = windows_of(np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), (3, 3), axis=(1, 2))[:, ::2, ::2]
+        return np.sum(np.einsum("nhwcij,ijcd->hwnd", windows, w) * r)
+
+    r = np.arange(36, dtype=np.float32).reshape(3, 3, 2, 2)
+    np.testing.assert_array_equal(pb.compile(pb.grad(f))(x, r), pb.grad(f)(x, r))
+
+
 def test_a_layer_reads_neighborhoods_where_they_lie():
     """Whole rows of them: entries and channels are one run of memory, however the letters are ordered."""
     net, x = pb.nn.Conv(4, 8, (3, 3), key=pb.random.key(0)), np.ones((4, 20, 20, 4), np.float32)

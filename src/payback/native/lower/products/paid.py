@@ -47,14 +47,14 @@ def place(steps: list[Node], total: View) -> View | None:
     return lies
 
 
-def by_columns(planner: Any, spec: Any, a: View, b: View, turned: bool, lies: View) -> tuple[Any, View, View]:
-    """The operand that has the columns copied, so that they are neighbors as they are in the result."""
+def by_columns(spec: Any, a: View, b: View, turned: bool, lies: View) -> tuple[Any, View]:
+    """The operand that has the columns, its axes in the order in which they are neighbors, as they are in the result,
+    once it is copied; after what the product is then."""
     letters, out = spec[not turned], spec[2]
     along = dict(zip(out, lies.strides, strict=True))
     now = "".join(sorted(letters, key=lambda c: (c in out, -along.get(c, 0))))
-    view = (b, a)[turned]
-    copied = planner.copy(layout.transposed(view, tuple(map(letters.index, now))), view.buffer.dtype)
-    return ((now, spec[1], out), copied, b) if turned else ((spec[0], now, out), a, copied)
+    view = layout.transposed((b, a)[turned], tuple(map(letters.index, now)))
+    return ((now, spec[1], out) if turned else (spec[0], now, out)), view
 
 
 def alone(axis: int, extents: list[int], strides: list[int]) -> bool:

@@ -320,16 +320,20 @@ def _paid(planner: Any, node: Node, spec: Spec, a: View, b: View, text: str) -> 
     lies = place(steps, layout.whole(Buffer("arena", dtype, total.aval.size), shape))
     if lies is None:
         return False
-    form = shape_of(spec, (a.shape, a.strides), (b.shape, b.strides), (lies.shape, lies.strides))
+    lying = lies.shape, lies.strides
+    form = shape_of(spec, (a.shape, a.strides), (b.shape, b.strides), lying)
     written = shape_of(spec, (a.shape, a.strides), (b.shape, b.strides), (lies.shape, layout.contiguous(lies.shape)))
     if price_of(form) > price_of(written) + PAY * node.aval.size:
         return False
-    axes = [axis for kind in "mn" for axis in form.of(kind)]
-    extents, strides = [form.extents[axis] for axis in axes], [form.moves[2][axis] for axis in axes]
-    if not form.plain or not all(alone(k, extents, strides) for k in range(len(axes))):  # of one product
+    if not _adds_apart(form):
         return False
     if form.stride(1, "n") != 1 and form.size("b") >= MANY:  # it would be packed for each of so many products
-        spec, a, b = by_columns(planner, spec, a, b, form.turned, lies)
+        other, view = by_columns(spec, a, b, form.turned, lies)
+        copied = view.shape, layout.contiguous(view.shape)
+        forms = (copied, (b.shape, b.strides)) if form.turned else ((a.shape, a.strides), copied)
+        if _adds_apart(shape_of(other, *forms, lying)):
+            copy = planner.copy(view, view.buffer.dtype)
+            spec, a, b = (other, copy, b) if form.turned else (other, a, copy)
     target = planner.allocate(total, dtype, shape)
     planner.gone |= {node, *steps[:-1]}
     planner.nest([("lit", code, "0.0")], [code], [("store", target, 0)], shape, "zeros")
@@ -340,6 +344,13 @@ def _paid(planner: Any, node: Node, spec: Spec, a: View, b: View, text: str) -> 
     command.source = None  # some rows of it would be another sum
     planner.commands.append(command)
     return True
+
+
+def _adds_apart(form: Shape) -> bool:
+    """Whether it is a product of matrices whose entries are added to different ones."""
+    axes = [axis for kind in "mn" for axis in form.of(kind)]
+    extents, strides = [form.extents[axis] for axis in axes], [form.moves[2][axis] for axis in axes]
+    return form.plain and all(alone(k, extents, strides) for k in range(len(axes)))
 
 
 def _after(planner: Any, node: Node, fused: list[Node], text: str) -> Any:
