@@ -18,7 +18,7 @@ from payback.native.codegen import emit
 from payback.native.codegen.emit import POINTER
 from payback.native.lower.products.blocked import choice as plans
 from payback.native.lower.products.blocked import gemm, packing, tile
-from payback.native.lower.products.blocked.gemm import Epilogue
+from payback.native.lower.products.blocked.storing import Epilogue
 from payback.native.lower.products.product import shape_of
 from payback.native.planning.layout import contiguous
 from payback.native.running import cores

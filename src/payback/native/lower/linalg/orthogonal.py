@@ -82,129 +82,158 @@ def orthogonal(e: Emitter, code: str) -> ir.Function:
     made.linkage = "internal"
     e = Emitter(e.module, ir.IRBuilder(made.append_basic_block("entry")))
     a, q, r, memory, m, n, length = made.args
-    b, kind = e.b, pointwise.register_type(code)
-    lanes, info = lanes_of(kind), np.finfo(code)
-    panel = Columns(e, code, memory, length)
-    reflections = Columns(e, code, panel.column(n), length)
-    groups = b.udiv(b.add(n, e.int(INNER - 1)), e.int(INNER))
-    tables = reflections.column(b.mul(groups, e.int(INNER)))
-    zero, none = constant(kind, 0.0), constant(ir.VectorType(kind, lanes), 0.0)
+    _Reflections(e, code, memory, m, n, length).write(a, q, r)
+    e.b.ret(e.int(0))
+    return made
 
-    def cleared(place: ir.Value, count: ir.Value) -> None:
-        with e.loop(0, count, lanes) as i:
-            e.store(none, place, i)
 
-    def apply(j0: ir.Value, first: ir.Value, turned: bool) -> None:
+class _Reflections:
+    """The code that factorizes one matrix, whose columns lie in a panel, by reflections I − V·T·Vᵀ, INNER at a time.
+
+    panel         the matrix, of which r becomes; then q
+    columns       V: the vectors of the reflections, at last some zeros, column by column
+    tables        T of each INNER reflections, row by row
+    mine, top, tau  of the last reflection: its vector, the row where that is read from, its factor
+    """
+
+    def __init__(self, e: Emitter, code: str, memory: ir.Value, m: ir.Value, n: ir.Value, length: ir.Value):
+        self.e, self.m, self.n, self.length = e, m, n, length
+        self.kind, self.info = pointwise.register_type(code), np.finfo(code)
+        self.lanes = lanes_of(self.kind)
+        self.panel = Columns(e, code, memory, length)
+        self.columns = Columns(e, code, self.panel.column(n), length)
+        self.groups = e.b.udiv(e.b.add(n, e.int(INNER - 1)), e.int(INNER))
+        self.tables = self.columns.column(e.b.mul(self.groups, e.int(INNER)))
+        self.zero, self.one = constant(self.kind, 0.0), constant(self.kind, 1.0)
+        self.none = constant(ir.VectorType(self.kind, self.lanes), 0.0)
+
+    def write(self, a: ir.Value, q: ir.Value, r: ir.Value) -> None:
+        e, b, n, panel = self.e, self.e.b, self.n, self.panel
+        panel.read(a, n, self.m, n)
+        padded = b.mul(self.groups, e.int(INNER))
+        self._cleared(self.columns.pointer, b.mul(padded, self.length))
+        with e.loop(0, b.mul(padded, e.int(INNER))) as i:
+            e.store(self.zero, self.tables, i)
+        with e.loop(0, n, INNER) as j0:
+            end = least(e, b.add(j0, e.int(INNER)), n)
+            with e.loop(j0, end) as j:
+                self._reflect(j, end)
+                self._extend_table(j, j0)
+            self._apply(j0, end, turned=True)
+        panel.write(r, n, n, n)
+        with e.loop(0, n) as i, e.loop(0, i) as c:
+            e.store(self.zero, e.at(r, b.mul(i, n), self.kind), c)
+        with e.loop(0, n) as c:
+            self._cleared(panel.column(c), self.m)
+            e.store(self.one, panel.column(c), c)
+        with e.loop(0, self.groups) as k:
+            j0 = b.mul(b.sub(b.sub(self.groups, e.int(1)), k), e.int(INNER))
+            self._apply(j0, j0, turned=False)
+        panel.write(q, n, self.m, n)
+
+    def _cleared(self, place: ir.Value, count: ir.Value) -> None:
+        with self.e.loop(0, count, self.lanes) as i:
+            self.e.store(self.none, place, i)
+
+    def _load(self, place: ir.Value, i: ir.Value) -> ir.Value:
+        return self.e.load(place, i, self.kind, self.lanes)
+
+    def _apply(self, j0: ir.Value, first: ir.Value, turned: bool) -> None:
         """Columns from the first on are reflected by INNER reflections from j0 on: (I − V·T·Vᵀ)·c, or its transpose."""
-        top, table = panel.begin(j0), e.at(tables, b.mul(j0, e.int(INNER)), kind)
-        factors = [reflections.column(b.add(j0, e.int(k))) for k in range(INNER)]
-        t = {(p, k): e.load(table, p * INNER + k, kind) for k in range(INNER) for p in range(k + 1)}
-        paired = b.sub(n, b.srem(b.sub(n, first), e.int(TURNS)))
-        for low, high, some in ((first, paired, TURNS), (paired, n, 1)):
+        e, b = self.e, self.e.b
+        top, table = self.panel.begin(j0), e.at(self.tables, b.mul(j0, e.int(INNER)), self.kind)
+        factors = [self.columns.column(b.add(j0, e.int(k))) for k in range(INNER)]
+        t = {(p, k): e.load(table, p * INNER + k, self.kind) for k in range(INNER) for p in range(k + 1)}
+        paired = b.sub(self.n, b.srem(b.sub(self.n, first), e.int(TURNS)))
+        for low, high, some in ((first, paired, TURNS), (paired, self.n, 1)):
             with e.loop(low, high, some) as c0:
-                places = [panel.column(b.add(c0, e.int(k))) for k in range(some)]
+                places = [self.panel.column(b.add(c0, e.int(k))) for k in range(some)]
 
                 def dots(i: ir.Value, sums: list[ir.Value], places: Any = places) -> list[ir.Value]:
-                    values = [e.load(factor, i, kind, lanes) for factor in factors]
-                    entries = [e.load(place, i, kind, lanes) for place in places]
+                    values = [self._load(factor, i) for factor in factors]
+                    entries = [self._load(place, i) for place in places]
                     pairs = [(x, value) for x in entries for value in values]
                     return [multiply_add(e, x, value, total) for (x, value), total in zip(pairs, sums, strict=True)]
 
-                found = [total(e, x) for x in fold(e, top, m, lanes, [none] * (INNER * some), dots)]
-                multiples = []
-                for k in range(some):
-                    w = found[k * INNER : (k + 1) * INNER]
-                    for p in range(INNER):
-                        terms = [(t[o, p], w[o]) for o in range(p + 1)] if turned else [
-                            (t[p, o], w[o]) for o in range(p, INNER)]  # fmt: skip
-                        u = b.fmul(*terms[0])
-                        for x, y in terms[1:]:
-                            u = multiply_add(e, x, y, u)
-                        multiples.append(e.splat(b.fneg(u), lanes))
-                with e.loop(top, m, lanes) as i:
-                    values = [e.load(factor, i, kind, lanes) for factor in factors]
-                    for k, place in enumerate(places):
-                        x = e.load(place, i, kind, lanes)
-                        for value, u in zip(values, multiples[k * INNER : (k + 1) * INNER], strict=True):
+                none = [self.none] * (INNER * some)
+                found = [total(e, x) for x in fold(e, top, self.m, self.lanes, none, dots)]
+                multiples = [self._multiples(t, found[k * INNER : (k + 1) * INNER], turned) for k in range(some)]
+                with e.loop(top, self.m, self.lanes) as i:
+                    values = [self._load(factor, i) for factor in factors]
+                    for place, mine in zip(places, multiples, strict=True):
+                        x = self._load(place, i)
+                        for value, u in zip(values, mine, strict=True):
                             x = multiply_add(e, value, u, x)
                         e.store(x, place, i)
 
-    def reflection(j: ir.Value, j0: ir.Value, end: ir.Value) -> None:
-        """Of column j, whose entries below the diagonal become zeros, and of what is right of it up to `end`."""
-        top, here, mine = panel.begin(j), panel.column(j), reflections.column(j)
+    def _multiples(self, t: dict[tuple[int, int], ir.Value], w: list[ir.Value], turned: bool) -> list[ir.Value]:
+        """−T·w, or −Tᵀ·w, each number in all lanes."""
+        e, multiples = self.e, []
+        for p in range(INNER):
+            terms = [(t[o, p], w[o]) for o in range(p + 1)] if turned else [(t[p, o], w[o]) for o in range(p, INNER)]
+            u = e.b.fmul(*terms[0])
+            for x, y in terms[1:]:
+                u = multiply_add(e, x, y, u)
+            multiples.append(e.splat(e.b.fneg(u), self.lanes))
+        return multiples
+
+    def _reflect(self, j: ir.Value, end: ir.Value) -> None:
+        """Column j, whose entries below the diagonal become zeros, and what is right of it up to `end`."""
+        e, b, lanes, kind, zero, one = self.e, self.e.b, self.lanes, self.kind, self.zero, self.one
+        top, here, mine = self.panel.begin(j), self.panel.column(j), self.columns.column(j)
 
         def below(i: ir.Value) -> ir.Value:
             above = lane_mask(e, b.add(b.sub(j, i), e.int(1)), kind, lanes)
-            return b.select(above, none, e.load(here, i, kind, lanes))
+            return b.select(above, self.none, self._load(here, i))
 
         def sizes(i: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
             x = below(i)
             return [multiply_add(e, x, x, sums[0]), b.fadd(sums[1], e.intrinsic("fabs", x))]
 
-        squares, magnitude = (total(e, x) for x in fold(e, top, m, lanes, [none, none], sizes))
-        alpha = panel.entry(j, j)
+        squares, magnitude = (total(e, x) for x in fold(e, top, self.m, lanes, [self.none] * 2, sizes))
+        alpha = self.panel.entry(j, j)
         flat = b.fcmp_ordered("==", magnitude, zero)
         squares = multiply_add(e, alpha, alpha, squares)
-        high, low = constant(kind, float(info.max)), constant(kind, float(info.tiny / info.eps**2))
+        high, low = constant(kind, float(self.info.max)), constant(kind, float(self.info.tiny / self.info.eps**2))
         good = b.and_(b.fcmp_ordered("<=", squares, high), b.fcmp_ordered(">=", squares, low))
         with b.if_then(b.not_(b.or_(flat, good)), likely=False):
             b.ret(e.int(1))
         beta = b.fneg(e.intrinsic("copysign", e.intrinsic("sqrt", squares), alpha))
         beta = b.select(flat, alpha, beta)
-        tau = b.select(flat, zero, b.fdiv(b.fsub(beta, alpha), b.select(flat, constant(kind, 1.0), beta)))
-        scale = b.select(
-            flat, zero, b.fdiv(constant(kind, 1.0), b.fsub(alpha, b.select(flat, constant(kind, 1.0), beta)))
-        )
+        self.tau = b.select(flat, zero, b.fdiv(b.fsub(beta, alpha), b.select(flat, one, beta)))
+        scale = b.select(flat, zero, b.fdiv(one, b.fsub(alpha, b.select(flat, one, beta))))
         many = e.splat(scale, lanes)
-        with e.loop(top, m, lanes) as i:
+        with e.loop(top, self.m, lanes) as i:
             e.store(b.fmul(below(i), many), mine, i)
-        e.store(constant(kind, 1.0), mine, j)
+        e.store(one, mine, j)
         e.store(beta, here, j)
-
-        def with_mine(other: ir.Value) -> ir.Value:
-            def add(i: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
-                return [multiply_add(e, e.load(other, i, kind, lanes), e.load(mine, i, kind, lanes), sums[0])]
-
-            return total(e, fold(e, top, m, lanes, [none], add)[0])
-
+        self.top, self.mine = top, mine
         with e.loop(b.add(j, e.int(1)), end) as c:
-            place = panel.column(c)
-            multiple = e.splat(b.fneg(b.fmul(tau, with_mine(place))), lanes)
-            with e.loop(top, m, lanes) as i:
-                x = multiply_add(e, e.load(mine, i, kind, lanes), multiple, e.load(place, i, kind, lanes))
-                e.store(x, place, i)
-        # column j − j0 of T: −τ·T·(Vᵀ·v), over τ
-        table, column = e.at(tables, b.mul(j0, e.int(INNER)), kind), b.sub(j, j0)
+            place = self.panel.column(c)
+            multiple = e.splat(b.fneg(b.fmul(self.tau, self._dot(place))), lanes)
+            with e.loop(top, self.m, lanes) as i:
+                e.store(multiply_add(e, self._load(mine, i), multiple, self._load(place, i)), place, i)
+
+    def _dot(self, other: ir.Value) -> ir.Value:
+        """A column by the last reflection's vector."""
+        e = self.e
+
+        def add(i: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
+            return [multiply_add(e, self._load(other, i), self._load(self.mine, i), sums[0])]
+
+        return total(e, fold(e, self.top, self.m, self.lanes, [self.none], add)[0])
+
+    def _extend_table(self, j: ir.Value, j0: ir.Value) -> None:
+        """Column j − j0 of T: −τ·T·(Vᵀ·v), over τ."""
+        e, b, tau = self.e, self.e.b, self.tau
+        table, column = e.at(self.tables, b.mul(j0, e.int(INNER)), self.kind), b.sub(j, j0)
         e.store(tau, table, b.mul(column, e.int(INNER + 1)))
         with e.loop(0, column) as k:
-            dot = with_mine(reflections.column(b.add(j0, k)))
+            dot = self._dot(self.columns.column(b.add(j0, k)))
             with e.loop(0, b.add(k, e.int(1))) as p:
                 place = b.add(b.mul(p, e.int(INNER)), column)
-                factor = b.fneg(b.fmul(tau, e.load(table, b.add(b.mul(p, e.int(INNER)), k), kind)))
-                e.store(multiply_add(e, factor, dot, e.load(table, place, kind)), table, place)
-
-    panel.read(a, n, m, n)
-    padded = b.mul(groups, e.int(INNER))
-    cleared(reflections.pointer, b.mul(padded, length))
-    with e.loop(0, b.mul(padded, e.int(INNER))) as i:
-        e.store(zero, tables, i)
-    with e.loop(0, n, INNER) as j0:
-        end = least(e, b.add(j0, e.int(INNER)), n)
-        with e.loop(j0, end) as j:
-            reflection(j, j0, end)
-        apply(j0, end, turned=True)
-    panel.write(r, n, n, n)
-    with e.loop(0, n) as i, e.loop(0, i) as c:
-        e.store(zero, e.at(r, b.mul(i, n), kind), c)
-    with e.loop(0, n) as c:
-        cleared(panel.column(c), m)
-        e.store(constant(kind, 1.0), panel.column(c), c)
-    with e.loop(0, groups) as k:
-        j0 = b.mul(b.sub(b.sub(groups, e.int(1)), k), e.int(INNER))
-        apply(j0, j0, turned=False)
-    panel.write(q, n, m, n)
-    b.ret(e.int(0))
-    return made
+                factor = b.fneg(b.fmul(tau, e.load(table, b.add(b.mul(p, e.int(INNER)), k), self.kind)))
+                e.store(multiply_add(e, factor, dot, e.load(table, place, self.kind)), table, place)
 
 
 def total(e: Emitter, vector: ir.Value) -> ir.Value:

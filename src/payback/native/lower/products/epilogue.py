@@ -11,8 +11,8 @@ from payback.native.codegen.emit import INT, INT32, POINTER, Emitter
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments
 from payback.native.lower.nests.shared import Shared, shared
-from payback.native.lower.products.blocked import gemm
 from payback.native.lower.products.blocked.place import Place, take
+from payback.native.lower.products.blocked.storing import Epilogue
 
 
 class After(NamedTuple):
@@ -29,12 +29,12 @@ class After(NamedTuple):
     result: int
     factors: int
 
-    def epilogue(self) -> gemm.Epilogue:
+    def epilogue(self) -> Epilogue:
         kinds: list[ir.Type] = []
         for _, across, down in self.operands:
             kinds += [POINTER] + [INT] * (across == "s") + [INT] * (down == "s")
         name = hashlib.sha256(repr(self).encode()).hexdigest()[:16]
-        return gemm.Epilogue(name, (*kinds, *[INT] * self.factors), self._emit)
+        return Epilogue(name, (*kinds, *[INT] * self.factors), self._emit)
 
     def arguments(self, args: Arguments, pointers: Sequence[ir.Value]) -> list[ir.Value]:
         """What a kernel hands to `emit` as `extra`: the arrays, which it has read, their strides, and the numbers."""

@@ -44,7 +44,7 @@ class Plan:
     blocked: bool = False  # K may be more than K_BLOCK
     accumulate: bool = False  # C += A·B
     across: bool = False  # columns of C are contiguous (after `down`): tiles are turned before they are stored
-    copied: bool = False  # rows of B are contiguous, and packed beside the sums: see `ahead`
+    copied: bool = False  # rows of B are contiguous, and packed beside the sums: see `packing_ahead`
     along: bool = False  # tiles follow each other along the rows of C, not down its columns
     pack_a: bool = field(default=False, compare=False)  # only where B is
     a_unit: str = field(default="column", compare=False)  # which stride is 1 (after `down`): "row", "column" or "none"

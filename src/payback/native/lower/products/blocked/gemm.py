@@ -12,7 +12,7 @@ values: a kernel is emitted once per (dtype, tile, epilogue) and compile time do
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -23,16 +23,15 @@ from payback.native.lower.products.blocked.choice import BLOCK, K_BLOCK, LONG, P
 from payback.native.lower.products.blocked.packing import (
     PACKER,
     SLACK,
-    columns_of,
     function,
     least,
     most,
     pack_a,
     pack_b,
-    together,
 )
 from payback.native.lower.products.blocked.packing_ahead import Ahead
 from payback.native.lower.products.blocked.place import Place, integer
+from payback.native.lower.products.blocked.storing import Epilogue, finish, place_of, store_across, strides_of
 from payback.native.lower.products.blocked.tile import (
     accumulate,
     accumulate_packed,
@@ -40,19 +39,6 @@ from payback.native.lower.products.blocked.tile import (
     edge_tile,
     prefetch,
 )
-
-
-class Epilogue(NamedTuple):
-    """What is done with a vector of results before it is stored.
-
-    `emit(place, value, extra)` returns what is stored in C, or None to store nothing (C is still needed where
-    K > K_BLOCK: longer sums are kept there between blocks).  `extra` are run-time arguments of the types `kinds`.
-    Equal names mean equal code.
-    """
-
-    name: str
-    kinds: tuple[ir.Type, ...]
-    emit: Callable[[Place, ir.Value, Sequence[ir.Value]], ir.Value | None]
 
 
 def gemm(e: Emitter, plan: Plan, epilogue: Epilogue | None) -> ir.Function:
@@ -69,140 +55,233 @@ def gemm(e: Emitter, plan: Plan, epilogue: Epilogue | None) -> ir.Function:
     packing = [POINTER, INT, PACKER, BIT, POINTER, PACKER] * plan.pack_b
     kinds = [INT] * 5 + [POINTER, INT, INT] * 3 + packing + list(epilogue.kinds if epilogue else ())
     e, made = function(e, name, kinds)
-    m0, m1, n0, n1, k, a, a_row, a_column, b, b_row, b_column, c, c_row, c_column, *more = made.args
-    packing, extra = more[: len(packing)], more[len(packing) :]
-    build, kind, nought = e.b, llvm_type(plan.dtype), e.int(0)
-    lanes, strides = lanes_of(kind), _strides(plan, c_row, c_column)
-    block_columns = e.int(plan.width)  # columns to be turned are read to their end, one tile after another
-    if plan.blocked:
-        step = block_size(e, k)
-    if plan.pack_b:
-        packed_b, block_columns, packs_b, pack_a_too, packed_a, packs_a = packing
-    with (
-        e.loop(n0, n1, block_columns) if plan.pack_b or plan.turned else _once(n0) as jc,
-        e.loop(0, most(e, k, e.int(1)), step) if plan.blocked else _once(nought) as k0,
-    ):
-        columns, depth, first, last = build.sub(n1, jc), k, None, None
-        if plan.blocked:
-            depth = least(e, step, build.sub(k, k0))
-            first, last = build.icmp_signed("==", k0, nought), build.icmp_signed(">=", build.add(k0, depth), k)
-        b_block = e.at(b, build.add(build.mul(k0, b_row), build.mul(jc, b_column)), kind)
-        if plan.pack_b or plan.turned:
-            columns = least(e, block_columns, columns)
-        if plan.pack_b:  # each block of rows packs B anew, as it needs it: there is room for two panels
-            tiles = build.udiv(build.add(build.sub(m1, m0), e.int(plan.rows - 1)), e.int(plan.rows))
-            of_tile = build.mul(most(e, depth, e.int(1)), e.int(plan.rows * plan.dtype.itemsize))
-            fitting = least(e, build.udiv(e.int(BLOCK), of_tile), e.int(LONG // plan.rows))
-            block_tiles = most(e, fitting, e.int(1))
-            blocks = most(e, build.udiv(build.add(tiles, build.sub(block_tiles, e.int(1))), block_tiles), e.int(1))
-            block_rows = build.udiv(build.add(tiles, build.sub(blocks, e.int(1))), blocks)  # all about as high
-            block_rows = build.mul(most(e, block_rows, e.int(1)), e.int(plan.rows))
-            of_panel = build.mul(depth, e.int(plan.width))
-            both = build.icmp_signed(">", build.sub(n1, n0), e.int(plan.width))
-            spare = e.at(packed_b, build.mul(build.select(both, e.int(2), e.int(1)), of_panel), kind)
-
-            def panel_of(j: ir.Value) -> ir.Value:
-                number = build.and_(build.udiv(j, e.int(plan.width)), e.int(1))
-                return e.at(packed_b, build.mul(number, of_panel), kind)
-
-            def packing_of(j: ir.Value) -> Ahead:
-                count = least(e, build.sub(columns, j), e.int(plan.width))
-                source = e.at(b_block, build.mul(j, b_column), kind)
-                return Ahead(e, plan, packs_b, count, depth, source, (b_row, b_column), panel_of(j))
-
-        with e.loop(m0, m1, block_rows) if plan.pack_b else _once(m0) as ic:
-            rows = build.sub(m1, ic)
-            a_block = e.at(a, build.add(build.mul(ic, a_row), build.mul(k0, a_column)), kind)
-            row_a, column_a, step_a = a_row, a_column, a_row  # strides inside a tile, and from tile to tile
-            if plan.pack_b:
-                rows = least(e, block_rows, rows)
-                with build.if_then(pack_a_too):
-                    build.call(packs_a, [rows, depth, a_block, a_row, a_column, packed_a])
-                a_block, step_a = build.select(pack_a_too, packed_a, a_block), build.select(pack_a_too, depth, a_row)
-                row_a = build.select(pack_a_too, e.int(1), a_row)
-                column_a = build.select(pack_a_too, e.int(plan.rows), a_column)
-            full_rows, height = build.sub(rows, build.srem(rows, e.int(plan.rows))), e.int(plan.rows)
-            if plan.low:  # two lower tiles instead of a whole one and very few rows
-                rest = build.sub(rows, full_rows)
-                fit = build.icmp_unsigned("<", build.sub(rest, e.int(1)), e.int(2 * plan.low - plan.rows))
-                lower = build.and_(build.and_(fit, build.icmp_signed(">", full_rows, nought)), build.not_(pack_a_too))
-                full_rows = build.select(lower, build.sub(full_rows, height), full_rows)
-            if plan.pack_b:
-                packing_of(nought).pack(nought, depth)
-            if plan.along:  # whole tiles row by row; those at the edges follow
-                whole = build.sub(columns, build.srem(columns, e.int(plan.width)))
-                with e.loop(0, full_rows, plan.rows) as i, e.loop(0, whole, plan.width) as j:
-                    of_a = build.freeze(e.at(a_block, build.mul(i, a_row), kind))
-                    of_b, known = e.at(b_block, build.mul(j, b_column), kind), {}
-                    sums = accumulate(e, kind, plan.rows, plan.vectors, None, depth, of_a, a_row, a_column, of_b, b_row)
-                    row, column = build.freeze(build.add(ic, i)), build.freeze(build.add(jc, j))
-                    found = [
-                        (_place(e, plan, row, column, None, (r, v * lanes), known), sums[r][v])
-                        for r in range(plan.rows) for v in range(plan.vectors)
-                    ]  # fmt: skip
-                    _finish(e, plan, epilogue, found, first, last, c, strides, extra)
-            with e.loop(0, columns, plan.width) as j:
-                left = least(e, build.sub(columns, j), e.int(plan.width))
-                if plan.pack_b:
-                    panel, stride_b = panel_of(j), e.int(plan.width)
-                    ahead = packing_of(build.add(j, e.int(plan.width)))
-                    each = ahead.each(most(e, build.udiv(rows, e.int(plan.rows)), e.int(1)))
-                    packing_of(build.add(j, e.int(2 * plan.width))).fetch_rows()
-                else:
-                    panel, stride_b = e.at(b_block, build.mul(j, b_column), kind), b_column if plan.turned else b_row
-                full = build.select(build.icmp_signed("==", left, e.int(plan.width)), full_rows, nought)
-                column, panel = build.freeze(build.add(jc, j)), build.freeze(panel)
-                if not plan.along:
-                    with e.loop(0, full, plan.rows) as i:
-                        at = build.freeze(e.at(a_block, build.mul(i, step_a), kind))
-                        row, known = build.freeze(build.add(ic, i)), {}
-                        places = [
-                            [_place(e, plan, row, column, None, (r, v * lanes), known) for v in range(plan.vectors)]
-                            for r in range(plan.rows)
-                        ]
-                        if plan.pack_b:  # C may be far away: fetch its lines while the sums are made
-                            for line in places:
-                                prefetch(e, line[0].address(c, *strides, kind), True)
-                            tile = build.udiv(i, e.int(plan.rows))
-                            number = build.mul(tile, each)
-                            ahead.pack(number, build.add(number, each))
-                            ahead.fetch(build.add(number, each), build.add(number, build.add(each, each)))
-                        where = [depth, at, row_a, column_a, panel, stride_b]
-                        if plan.turned:
-                            long = plan.turned == "long"
-                            sums = accumulate_turned(e, kind, plan.rows, plan.vectors, None, *where, long)
-                        elif plan.pack_b:
-                            copy = ahead.copy(tile, panel, spare)
-                            sums = accumulate_packed(
-                                e, kind, plan.rows, plan.vectors, None, *where[:5], plan.vectors, copy
-                            )
-                        else:
-                            sums = accumulate(e, kind, plan.rows, plan.vectors, None, *where)
-                        if plan.across and epilogue is None:
-                            of_column = c_row if plan.down else c_column
-                            begin = e.at(c, build.add(build.mul(column, of_column), row), kind)
-                            _store_across(e, plan, sums, first, begin, of_column)
-                        else:
-                            found = [
-                                (place, sums[r][v]) for r, line in enumerate(places) for v, place in enumerate(line)
-                            ]
-                            _finish(e, plan, epilogue, found, first, last, c, strides, extra)
-                if plan.pack_b:
-                    ahead.rest(build.udiv(full, e.int(plan.rows)), each)
-                if plan.low:
-                    height = build.and_(lower, build.icmp_signed("==", full, full_rows))
-                    height = build.select(height, e.int(plan.low), e.int(plan.rows))
-                with e.loop(full, rows, height) as i:
-                    at = e.at(a_block, build.mul(i, step_a), kind)
-                    some = least(e, build.sub(rows, i), height)
-                    with e.loop(0, left, lanes) if plan.turned else _once(nought) as j:
-                        of_b = e.at(panel, build.mul(j, stride_b), kind)
-                        count = least(e, build.sub(left, j), e.int(lanes)) if plan.turned else left
-                        where = [some, count, depth, at, row_a, column_a, of_b, stride_b]
-                        where += [build.add(ic, i), build.add(column, j), *((first, last) if plan.blocked else ())]
-                        build.call(edge, [*where, c, c_row, c_column, *extra])
-    build.ret_void()
+    _Loops(e, plan, epilogue, edge, made.args).write()
+    e.b.ret_void()
     return made
+
+
+class _Rows(NamedTuple):
+    """A block of rows of A, from `first` on: where it lies, its strides inside a tile, and the one from tile to tile.
+
+    full: of its rows those in whole tiles.  lower: whether the last of them are in two lower tiles.
+    """
+
+    first: ir.Value
+    count: ir.Value
+    a: ir.Value
+    row: ir.Value
+    column: ir.Value
+    step: ir.Value
+    full: ir.Value
+    lower: ir.Value | None
+
+
+class _Panel(NamedTuple):
+    """As many columns of B as a tile has, from column `first` of the product on.
+
+    left: how many there are.  ahead: what packs the next panel, `each` pieces a tile.
+    """
+
+    first: ir.Value
+    left: ir.Value
+    b: ir.Value
+    stride: ir.Value
+    ahead: Ahead | None
+    each: ir.Value | None
+
+
+class _Loops:
+    """The loops of a product's function: columns, blocks of K, blocks of rows, panels, tiles; each is a method."""
+
+    def __init__(self, e: Emitter, plan: Plan, epilogue: Epilogue | None, edge: ir.Function, args: Sequence[ir.Value]):
+        self.e, self.plan, self.epilogue, self.edge = e, plan, epilogue, edge
+        self.m0, self.m1, self.n0, self.n1, self.k, *more = args
+        self.a, self.a_row, self.a_column, self.b, self.b_row, self.b_column, *more = more
+        self.c, self.c_row, self.c_column, *more = more
+        self.packing, self.extra = (more[:6], more[6:]) if plan.pack_b else ([], more)
+        self.kind = llvm_type(plan.dtype)
+        self.lanes, self.strides = lanes_of(self.kind), strides_of(plan, self.c_row, self.c_column)
+        self.nought = e.int(0)
+
+    def write(self) -> None:
+        e, plan = self.e, self.plan
+        block_columns = e.int(plan.width)  # columns to be turned are read to their end, one tile after another
+        if plan.blocked:
+            step = block_size(e, self.k)
+        if plan.pack_b:
+            self.packed_b, block_columns, self.packs_b, self.pack_a_too, self.packed_a, self.packs_a = self.packing
+        with (
+            e.loop(self.n0, self.n1, block_columns) if plan.pack_b or plan.turned else _once(self.n0) as jc,
+            e.loop(0, most(e, self.k, e.int(1)), step) if plan.blocked else _once(self.nought) as k0,
+        ):
+            self._block_of_k(jc, k0, block_columns, step if plan.blocked else None)
+
+    def _block_of_k(self, jc: ir.Value, k0: ir.Value, block_columns: ir.Value, step: ir.Value | None) -> None:
+        """Columns from jc on, and sums from k0 on."""
+        e, plan, build = self.e, self.plan, self.e.b
+        self.jc, self.columns = jc, build.sub(self.n1, jc)
+        self.depth, self.first, self.last = self.k, None, None
+        if plan.blocked:
+            self.depth = least(e, step, build.sub(self.k, k0))
+            self.first = build.icmp_signed("==", k0, self.nought)
+            self.last = build.icmp_signed(">=", build.add(k0, self.depth), self.k)
+        self.b_block = e.at(self.b, build.add(build.mul(k0, self.b_row), build.mul(jc, self.b_column)), self.kind)
+        if plan.pack_b or plan.turned:
+            self.columns = least(e, block_columns, self.columns)
+        block_rows = self._room_for_panels() if plan.pack_b else None
+        with e.loop(self.m0, self.m1, block_rows) if plan.pack_b else _once(self.m0) as ic:
+            self._block_of_rows(ic, k0, block_rows)
+
+    def _room_for_panels(self) -> ir.Value:
+        """Each block of rows packs B anew, as it needs it: there is room for two panels.  Returns rows of a block."""
+        e, plan, build = self.e, self.plan, self.e.b
+        tiles = build.udiv(build.add(build.sub(self.m1, self.m0), e.int(plan.rows - 1)), e.int(plan.rows))
+        of_tile = build.mul(most(e, self.depth, e.int(1)), e.int(plan.rows * plan.dtype.itemsize))
+        fitting = least(e, build.udiv(e.int(BLOCK), of_tile), e.int(LONG // plan.rows))
+        block_tiles = most(e, fitting, e.int(1))
+        blocks = most(e, build.udiv(build.add(tiles, build.sub(block_tiles, e.int(1))), block_tiles), e.int(1))
+        block_rows = build.udiv(build.add(tiles, build.sub(blocks, e.int(1))), blocks)  # all about as high
+        block_rows = build.mul(most(e, block_rows, e.int(1)), e.int(plan.rows))
+        self.of_panel = build.mul(self.depth, e.int(plan.width))
+        both = build.icmp_signed(">", build.sub(self.n1, self.n0), e.int(plan.width))
+        panels = build.mul(build.select(both, e.int(2), e.int(1)), self.of_panel)
+        self.spare = e.at(self.packed_b, panels, self.kind)
+        return block_rows
+
+    def _packed(self, j: ir.Value) -> ir.Value:
+        """Where the panel of column j is packed."""
+        e, build = self.e, self.e.b
+        number = build.and_(build.udiv(j, e.int(self.plan.width)), e.int(1))
+        return e.at(self.packed_b, build.mul(number, self.of_panel), self.kind)
+
+    def _ahead(self, j: ir.Value) -> Ahead:
+        """What packs the panel of column j."""
+        e, plan, build = self.e, self.plan, self.e.b
+        count = least(e, build.sub(self.columns, j), e.int(plan.width))
+        source = e.at(self.b_block, build.mul(j, self.b_column), self.kind)
+        strides = self.b_row, self.b_column
+        return Ahead(e, plan, self.packs_b, count, self.depth, source, strides, self._packed(j))
+
+    def _block_of_rows(self, ic: ir.Value, k0: ir.Value, block_rows: ir.Value | None) -> None:
+        e, plan, build = self.e, self.plan, self.e.b
+        count = build.sub(self.m1, ic)
+        a = e.at(self.a, build.add(build.mul(ic, self.a_row), build.mul(k0, self.a_column)), self.kind)
+        row, column, step = self.a_row, self.a_column, self.a_row
+        if plan.pack_b:
+            count, too = least(e, block_rows, count), self.pack_a_too
+            with build.if_then(too):
+                build.call(self.packs_a, [count, self.depth, a, self.a_row, self.a_column, self.packed_a])
+            a, step = build.select(too, self.packed_a, a), build.select(too, self.depth, self.a_row)
+            row = build.select(too, e.int(1), self.a_row)
+            column = build.select(too, e.int(plan.rows), self.a_column)
+        full, lower = build.sub(count, build.srem(count, e.int(plan.rows))), None
+        if plan.low:  # two lower tiles instead of a whole one and very few rows
+            rest = build.sub(count, full)
+            fit = build.icmp_unsigned("<", build.sub(rest, e.int(1)), e.int(2 * plan.low - plan.rows))
+            lower = build.and_(build.and_(fit, build.icmp_signed(">", full, self.nought)), build.not_(self.pack_a_too))
+            full = build.select(lower, build.sub(full, e.int(plan.rows)), full)
+        rows = _Rows(ic, count, a, row, column, step, full, lower)
+        if plan.pack_b:
+            self._ahead(self.nought).pack(self.nought, self.depth)
+        if plan.along:
+            self._whole_rows(rows)
+        with e.loop(0, self.columns, plan.width) as j:
+            self._panel(rows, j)
+
+    def _whole_rows(self, rows: _Rows) -> None:
+        """Whole tiles row by row; those at the edges follow."""
+        e, plan, build, kind = self.e, self.plan, self.e.b, self.kind
+        whole = build.sub(self.columns, build.srem(self.columns, e.int(plan.width)))
+        with e.loop(0, rows.full, plan.rows) as i, e.loop(0, whole, plan.width) as j:
+            of_a = build.freeze(e.at(rows.a, build.mul(i, self.a_row), kind))
+            of_b = e.at(self.b_block, build.mul(j, self.b_column), kind)
+            where = [self.depth, of_a, self.a_row, self.a_column, of_b, self.b_row]
+            sums = accumulate(e, kind, plan.rows, plan.vectors, None, *where)
+            row, column = build.freeze(build.add(rows.first, i)), build.freeze(build.add(self.jc, j))
+            self._store(self._places(row, column), sums)
+
+    def _panel(self, rows: _Rows, j: ir.Value) -> None:
+        """All tiles of a panel's columns."""
+        e, plan, build = self.e, self.plan, self.e.b
+        left = least(e, build.sub(self.columns, j), e.int(plan.width))
+        ahead = each = None
+        if plan.pack_b:
+            b, stride = self._packed(j), e.int(plan.width)
+            ahead = self._ahead(build.add(j, e.int(plan.width)))
+            each = ahead.each(most(e, build.udiv(rows.count, e.int(plan.rows)), e.int(1)))
+            self._ahead(build.add(j, e.int(2 * plan.width))).fetch_rows()
+        else:
+            b = e.at(self.b_block, build.mul(j, self.b_column), self.kind)
+            stride = self.b_column if plan.turned else self.b_row
+        full = build.select(build.icmp_signed("==", left, e.int(plan.width)), rows.full, self.nought)
+        panel = _Panel(build.freeze(build.add(self.jc, j)), left, build.freeze(b), stride, ahead, each)
+        if not plan.along:
+            with e.loop(0, full, plan.rows) as i:
+                self._tile(rows, panel, i)
+        if ahead is not None and each is not None:
+            ahead.rest(build.udiv(full, e.int(plan.rows)), each)
+        self._edges(rows, panel, full)
+
+    def _tile(self, rows: _Rows, panel: _Panel, i: ir.Value) -> None:
+        """A whole tile, from row i of the block on."""
+        e, plan, build, kind = self.e, self.plan, self.e.b, self.kind
+        at = build.freeze(e.at(rows.a, build.mul(i, rows.step), kind))
+        row, size = build.freeze(build.add(rows.first, i)), (plan.rows, plan.vectors)
+        places = self._places(row, panel.first)
+        where = [self.depth, at, rows.row, rows.column, panel.b]
+        if panel.ahead is not None:
+            for line in places:  # C may be far away: fetch its lines while the sums are made
+                prefetch(e, line[0].address(self.c, *self.strides, kind), True)
+            ahead, each = panel.ahead, panel.each
+            tile = build.udiv(i, e.int(plan.rows))
+            number = build.mul(tile, each)
+            ahead.pack(number, build.add(number, each))
+            ahead.fetch(build.add(number, each), build.add(number, build.add(each, each)))
+            copy = ahead.copy(tile, panel.b, self.spare)
+            sums = accumulate_packed(e, kind, *size, None, *where, plan.vectors, copy)
+        elif plan.turned:
+            sums = accumulate_turned(e, kind, *size, None, *where, panel.stride, plan.turned == "long")
+        else:
+            sums = accumulate(e, kind, *size, None, *where, panel.stride)
+        if plan.across and self.epilogue is None:
+            of_column = self.c_row if plan.down else self.c_column
+            begin = e.at(self.c, build.add(build.mul(panel.first, of_column), row), kind)
+            store_across(e, plan, sums, self.first, begin, of_column)
+        else:
+            self._store(places, sums)
+
+    def _edges(self, rows: _Rows, panel: _Panel, full: ir.Value) -> None:
+        """What is no whole tile: rows from `full` on, all of them where the panel has fewer columns."""
+        e, plan, build = self.e, self.plan, self.e.b
+        height = e.int(plan.rows)
+        if plan.low:
+            height = build.and_(rows.lower, build.icmp_signed("==", full, rows.full))
+            height = build.select(height, e.int(plan.low), e.int(plan.rows))
+        with e.loop(full, rows.count, height) as i:
+            at = e.at(rows.a, build.mul(i, rows.step), self.kind)
+            some = least(e, build.sub(rows.count, i), height)
+            with e.loop(0, panel.left, self.lanes) if plan.turned else _once(self.nought) as j:
+                b = e.at(panel.b, build.mul(j, panel.stride), self.kind)
+                count = least(e, build.sub(panel.left, j), e.int(self.lanes)) if plan.turned else panel.left
+                where = [some, count, self.depth, at, rows.row, rows.column, b, panel.stride]
+                where += [build.add(rows.first, i), build.add(panel.first, j)]
+                where += [self.first, self.last] if plan.blocked else []
+                build.call(self.edge, [*where, self.c, self.c_row, self.c_column, *self.extra])
+
+    def _places(self, row: ir.Value, column: ir.Value) -> list[list[Place]]:
+        """Of a tile's sums."""
+        known: dict[Any, ir.Value] = {}
+        return [
+            [
+                place_of(self.e, self.plan, row, column, None, (r, v * self.lanes), known)
+                for v in range(self.plan.vectors)
+            ]
+            for r in range(self.plan.rows)
+        ]
+
+    def _store(self, places: list[list[Place]], sums: list[list[ir.Value]]) -> None:
+        found = [(place, sums[r][v]) for r, line in enumerate(places) for v, place in enumerate(line)]
+        finish(self.e, self.plan, self.epilogue, found, self.first, self.last, self.c, self.strides, self.extra)
 
 
 @contextmanager
@@ -226,90 +305,6 @@ def _share(e: Emitter, total: ir.Value, unit: int, thread: ir.Value, threads: ir
     return b.mul(start, e.int(unit)), least(e, b.mul(stop, e.int(unit)), total)
 
 
-def _place(
-    e: Emitter, plan: Plan, row: ir.Value, column: ir.Value, count: ir.Value | None,
-    offset: tuple[int, int] = (0, 0), known: dict[Any, ir.Value] | None = None,
-) -> Place:  # fmt: skip
-    """The place of a vector of the product that is run, in the product as written."""
-    kind = llvm_type(plan.dtype)
-    if plan.down:
-        row, column, offset = column, row, offset[::-1]
-    return Place(e, kind, lanes_of(kind), row, column, count, plan.down, offset, known)
-
-
-def _strides(plan: Plan, c_row: ir.Value, c_column: ir.Value) -> tuple[Any, Any]:
-    if not plan.c_unit:
-        return c_row, c_column
-    return (1, c_column) if plan.down else (c_row, 1)
-
-
-def _finish(e: Emitter, plan: Plan, epilogue: Epilogue | None, sums, first, last, c, strides, extra) -> None:
-    """Vectors of sums and their places: add what C holds, run the epilogue, store."""
-    b = e.b
-
-    def end() -> None:
-        for place, value in sums:
-            value = value if epilogue is None else epilogue.emit(place, value, extra)
-            if value is not None:
-                place.store(value, c, *strides)
-
-    if plan.accumulate:
-        sums = [(place, b.fadd(place.load(c, *strides), value)) for place, value in sums]
-    elif plan.blocked:
-        before, add, after = b.block, b.append_basic_block("add"), b.append_basic_block("added")
-        b.cbranch(first, after, add)
-        b.position_at_end(add)
-        added = [b.fadd(place.load(c, *strides), value) for place, value in sums]
-        add = b.block
-        b.branch(after)
-        b.position_at_end(after)
-        merged = []
-        for (place, old), new in zip(sums, added, strict=True):
-            phi = b.phi(old.type)
-            phi.add_incoming(old, before)
-            phi.add_incoming(new, add)
-            merged.append((place, phi))
-        sums = merged
-    if not plan.blocked or epilogue is None:
-        end()
-        return
-    with b.if_else(last) as (yes, no):
-        with yes:
-            end()
-        with no:
-            for place, value in sums:
-                place.store(value, c, *strides)
-
-
-def _store_across(e: Emitter, plan: Plan, sums: Any, first: Any, begin: ir.Value, stride: ir.Value) -> None:
-    """A tile whose columns are contiguous in memory, from `begin` on: it is turned, some rows at a time."""
-    b, kind = e.b, llvm_type(plan.dtype)
-    lanes = lanes_of(kind)
-    parts: list[tuple[int, int, ir.Value]] = []  # column, first row, and some rows of that column
-    for start, size in together(plan.rows, kind):
-        for v in range(plan.vectors):
-            columns = columns_of(e, kind, [sums[start + r][v] for r in range(size)])
-            parts += [(v * lanes + column, start, value) for column, value in columns]
-    lines = [begin]
-    for _ in range(plan.width - 1):
-        lines.append(e.at(lines[-1], stride, kind))
-
-    def store(added: bool) -> None:
-        for column, start, value in sorted(parts, key=lambda part: part[:2]):
-            place = e.at(lines[column], start, kind)
-            count = 1 if not isinstance(value.type, ir.VectorType) else value.type.count
-            e.store(b.fadd(e.load(place, 0, kind, count), value) if added else value, place, 0)
-
-    if plan.accumulate or first is None:
-        store(plan.accumulate)
-        return
-    with b.if_else(first) as (yes, no):
-        with yes:
-            store(False)
-        with no:
-            store(True)
-
-
 def _edges(e: Emitter, plan: Plan, epilogue: Epilogue | None, name: str) -> ir.Function:
     """The function for a tile that is not whole: code for its size puts the sums into memory, a loop does the rest."""
     kind = llvm_type(plan.dtype)
@@ -323,7 +318,7 @@ def _edges(e: Emitter, plan: Plan, epilogue: Epilogue | None, name: str) -> ir.F
     build = e.b
     sums = build.alloca(ir.ArrayType(ir.VectorType(kind, lanes), plan.rows * plan.vectors))
     sums.type = POINTER
-    strides = _strides(plan, c_row, c_column)
+    strides = strides_of(plan, c_row, c_column)
     where = [rows, columns, k, a, a_row, a_column, b, b_row, sums]
     end = build.append_basic_block("summed")
     widths = []
@@ -346,8 +341,8 @@ def _edges(e: Emitter, plan: Plan, epilogue: Epilogue | None, name: str) -> ir.F
     with e.loop(0, rows) as r, e.loop(0, columns, lanes) as j:
         value = e.load(sums, build.add(build.mul(r, width), j), kind, lanes)
         count = least(e, build.sub(columns, j), e.int(lanes))
-        place = _place(e, plan, build.add(row, r), build.add(column, j), count)
-        _finish(e, plan, epilogue, [(place, value)], first, last, c, strides, extra)
+        place = place_of(e, plan, build.add(row, r), build.add(column, j), count)
+        finish(e, plan, epilogue, [(place, value)], first, last, c, strides, extra)
     build.ret_void()
     return made
 
