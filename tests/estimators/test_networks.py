@@ -167,6 +167,13 @@ def test_partial_fit_goes_on_with_the_state_of_the_optimizer():
     assert values.score(X, X[:, 0] + 1) > 0.99
 
 
+def test_partial_fit_weighs_samples():
+    model = Classifier((), optimizer="adam", rate=0.1, random_state=0)
+    for _ in range(30):
+        model.partial_fit(X, LABELS, classes=np.unique(LABELS), sample_weight=(LABELS[0] == LABELS) * 1.0)
+    assert np.all(model.predict(X) == LABELS[0])
+
+
 @pytest.mark.parametrize("native", ["1", "0"])
 def test_a_stream_is_a_training_by_hand(native, monkeypatch):
     monkeypatch.setenv("PAYBACK_NATIVE", native)

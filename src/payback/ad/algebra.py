@@ -223,7 +223,7 @@ class Gradient:
         elif not row.masked:
             bar = [None if part is None else self.dense(part) for part in bar]
         try:
-            return row.vjp(self.m, bar, args, self.operand(node), wanted, **node.params)  # type: ignore[no-any-return]
+            return row.vjp(self.m, bar, args, self.operand(node), wanted, **node.params)
         except DifferentiationError as problem:  # the rule knows what is wrong, the node knows where
             if problem.where is not None or (place := position(node.where)) is None:
                 raise

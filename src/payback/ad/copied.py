@@ -101,11 +101,11 @@ class Copies:
         if not self._known:
             return None
         table: list[Any] = list(given)
-        for line in self._lines:  # type: ignore[union-attr]
+        for line in self._lines:
             if type(line) is Node:
                 table.append(line)
                 continue
-            op, numbers, params, value, where, aval = line  # type: ignore[misc]
+            op, numbers, params, value, where, aval = line
             args = tuple([table[k] for k in numbers])
             table.append(Node(op, args, params, value, origin if where is _ORIGIN else where, aval))
         return [None if k is None else table[k] for k in self._results]

@@ -121,7 +121,7 @@ class Roots:
             return None if slot else Rooted({twice: by})
         if name == "contract" and twice:
             args = [self._rest(gradient, arg, twice) for arg in node.args]
-            by = node.op.adjoint(gradient.m, gradient.dense(by), slot, *args, **node.params)  # type: ignore[misc]
+            by = node.op.adjoint(gradient.m, gradient.dense(by), slot, *args, **node.params)
             return Rooted({twice: gradient.fitted(by, arg)})
         if not roots:
             return gradient.plain_pull(node, slot, by)
@@ -191,7 +191,7 @@ class Roots:
             elif found is not None:
                 args = [self._rest(gradient, arg, twice) for arg in node.args]
                 args[slot] = gradient.m.broadcast(found, shape=arg.shape)
-                parts.append(node.op.value(gradient.m, *args, **node.params))  # type: ignore[misc]
+                parts.append(node.op.value(gradient.m, *args, **node.params))
         return self._sum(gradient, node, parts)
 
     def _sum(self, gradient: Gradient, node: Node, parts: list[Any]) -> Any:
@@ -215,7 +215,7 @@ class Roots:
             of = self.factors[args[0]]
             moved = self._times_rest(gradient, self._tangent(gradient, args[0], of, dots), args[0], of)
             moved = m.broadcast(moved, shape=args[0].shape)
-            return node.op.value(m, moved, *map(gradient.operand, args[1:]), **node.params)  # type: ignore[misc]
+            return node.op.value(m, moved, *map(gradient.operand, args[1:]), **node.params)
         parts = []
         for slot, arg in enumerate(args):
             here = roots if name == "div" and not slot else roots & self.factors.get(arg, _NONE)

@@ -109,7 +109,7 @@ def pay_values(
                 if mask is not None and type(paid) is not Masked:
                     paid = Masked(mask, paid)
             elif of == "linear":
-                paid = row.adjoint(Values, bar, slot, *[a.value for a in args], **node.params)  # type: ignore[misc]
+                paid = row.adjoint(Values, bar, slot, *[a.value for a in args], **node.params)
             else:
                 paid = pull(node, slot, bar)
                 if paid is None:

@@ -172,7 +172,7 @@ def append(row: Row, args: tuple[Node, ...], params: dict[str, Any], where: Any)
         if value is None:
             break
     else:
-        value = row.value(Values, *values, **params)  # type: ignore[misc]
+        value = row.value(Values, *values, **params)
         if type(value) is np.ndarray and value.ndim:
             value.setflags(False)
         elif type(value) is np.ndarray or type(value) is tuple:
@@ -328,11 +328,11 @@ def at_once(row: Row, operands: Sequence[Any], where: Any) -> Node | None:
     if row.numeric != "same" and row.numeric != "bool" and (not arrays or row.numeric != "float"):
         return None
     if not arrays:
-        return Node(CONST, (), NO_PARAMS, row.value(Values, *values), where)  # type: ignore[misc]
+        return Node(CONST, (), NO_PARAMS, row.value(Values, *values), where)
     if fixed:
         return None
     try:
-        value = row.value(Values, *values)  # type: ignore[misc]
+        value = row.value(Values, *values)
     except ValueError:  # `apply` says what does not go together
         return None
     args = []

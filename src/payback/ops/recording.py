@@ -19,7 +19,7 @@ class Term:
     """A node with the operators that rules use."""
 
     __slots__ = ("m", "node")
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
     def __init__(self, node: Node, m: Recording):
         self.node, self.m = node, m
@@ -57,10 +57,10 @@ class Term:
     def __le__(self, other: Any) -> Term:
         return self.m.apply("le", self, other)
 
-    def __eq__(self, other: object) -> Term:  # type: ignore[override]
+    def __eq__(self, other: object) -> Term:
         return self.m.apply("eq", self, other)
 
-    def __ne__(self, other: object) -> Term:  # type: ignore[override]
+    def __ne__(self, other: object) -> Term:
         return self.m.apply("ne", self, other)
 
 

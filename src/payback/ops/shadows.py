@@ -151,13 +151,13 @@ def _found(
     paid: list[Any]
     try:
         if row.kind == "pointwise":
-            paid = [row.partials[slot](m, *terms, y) for slot in slots]  # type: ignore[misc]
+            paid = [row.partials[slot](m, *terms, y) for slot in slots]
         elif row.kind == "reduction":
-            paid = [row.partials[0](m, *terms, spread(m, y, m.shape(terms[0]), **params), params["axes"])]  # type: ignore[misc]
+            paid = [row.partials[0](m, *terms, spread(m, y, m.shape(terms[0]), **params), params["axes"])]
         elif row.kind == "linear":
-            paid = [row.adjoint(m, bar, slot, *terms, **params) for slot in slots]  # type: ignore[misc]
+            paid = [row.adjoint(m, bar, slot, *terms, **params) for slot in slots]
         else:
-            paid = row.vjp(m, bar, terms, y, list(slots), **params)  # type: ignore[misc]
+            paid = row.vjp(m, bar, terms, y, list(slots), **params)
     except Exception:  # a rule for numbers alone, or one that says that there is none
         return _ALL
     used = set(ancestors(_nodes_of(paid)))

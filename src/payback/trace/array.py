@@ -46,7 +46,7 @@ become = object.__dict__["__class__"].__set__  # gives a traced value another cl
 
 
 class _NothingMore:
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
 
 class _Kind(type):
@@ -56,7 +56,7 @@ class _Kind(type):
     """
 
     @property
-    def __mro__(cls) -> tuple[type, ...]:  # type: ignore[override]
+    def __mro__(cls) -> tuple[type, ...]:
         return (_NothingMore,)
 
 
@@ -65,7 +65,7 @@ class Traced(metaclass=_Kind):
 
     __slots__ = ("__weakref__", "alias", "node")  # alias: set on arrays with views, see `written.py`
     __array_priority__ = 1000.0
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
     def __init__(self, node: Node):
         self.node, self.alias = node, None
@@ -73,7 +73,7 @@ class Traced(metaclass=_Kind):
     # what it is
 
     @property
-    def __class__(self) -> type:  # type: ignore[override]
+    def __class__(self) -> type:
         """What `isinstance` is told: the class of the plain value, so that a program takes its usual branch."""
         # of what has been written into this needs no node
         if type(self) in ARRAYS or getattr(self, "alias", None) is not None or (aval := self.node.aval).shape:
@@ -282,7 +282,7 @@ class Traced(metaclass=_Kind):
     __floordiv__, __rfloordiv__, __ifloordiv__ = operator_of("floor_divide")
     __gt__, __lt__ = operator_of("gt")[0], operator_of("lt")[0]
     __ge__, __le__ = operator_of("ge")[0], operator_of("le")[0]
-    __eq__, __ne__ = operator_of("eq")[0], operator_of("ne")[0]  # type: ignore[assignment]
+    __eq__, __ne__ = operator_of("eq")[0], operator_of("ne")[0]
     __neg__, __abs__ = unary("neg"), unary("abs")
 
     def __pos__(self) -> Any:

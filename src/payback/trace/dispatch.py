@@ -64,15 +64,15 @@ def emit(name: str, *operands: Any, **params: Any) -> Traced:
     if not params and recording.get() is not None and (number := record(name, operands)) is not None:
         return number
     if name in _VIEWS:
-        return HOOKS["view"](name, operands[0], params, where_of_caller(2))  # type: ignore[no-any-return]
+        return HOOKS["view"](name, operands[0], params, where_of_caller(2))
     if len(operands) == 1 and type(operands[0]) in NODE_TYPES:  # most calls: nothing is to be promoted
         node, row = operands[0].node, TABLE[name]
         value = node.value
         if (type(value) is np.ndarray and node.op is not CONST and value.dtype.kind == "f"
                 and (row.numeric == "same" or row.numeric == "float")):  # fmt: skip
-            value = row.value(Values, value, **params)  # type: ignore[misc]
+            value = row.value(Values, value, **params)
             if type(value) is not tuple:
-                return made(row, (node,), params or NO_PARAMS, value, where_of_caller(2))  # type: ignore[no-any-return]
+                return made(row, (node,), params or NO_PARAMS, value, where_of_caller(2))
             return Traced(Node(row, (node,), params or NO_PARAMS, freeze(value), where_of_caller(2)))
     if name in FACTORIZING and any(isinstance(x, Traced) and x.node.value is None for x in operands):
         unsure(name, _getframe(1))
@@ -128,7 +128,7 @@ def _protocol(self: Traced, ufunc: Any, method: str, *inputs: Any, **kwargs: Any
                 value = node.value
                 if (type(value) in FLOATING and node.op is not CONST and value.dtype.kind == "f"
                         and (row.numeric != "wide" or value.dtype.itemsize != 2)):  # fmt: skip
-                    return made(row, (node,), NO_PARAMS, row.value(Values, value), where_of_caller(2))  # type: ignore[misc]
+                    return made(row, (node,), NO_PARAMS, row.value(Values, value), where_of_caller(2))
         elif (answer := _pair_at_once(row, *inputs)) is not None:
             return answer
     return array_ufunc(ufunc, method, inputs, kwargs)
@@ -278,12 +278,12 @@ def _pair_at_once(row: Row, a: Any, b: Any, spec: Spec | None = None) -> Traced 
         second = constant(b, place, Aval((), dtype) if type(b) is float else None)
     args = (first, second)
     try:
-        value = row.value(Values, a, b) if product is None else product(a, b)  # type: ignore[misc]
+        value = row.value(Values, a, b) if product is None else product(a, b)
     except ValueError:
         if row is not _CONTRACT:
-            check_broadcast(row, args, place)  # type: ignore[arg-type]
+            check_broadcast(row, args, place)
         raise
-    return made(row, args, params, value, place)  # type: ignore[no-any-return]
+    return made(row, args, params, value, place)
 
 
 def _question(ufunc: Any, operands: list[Any]) -> Any:
@@ -426,7 +426,7 @@ def current(x: Any) -> Any:
 
 
 HOOKS["product"] = lambda a, b: _pair_at_once(_CONTRACT, a, b)
-Traced.__array_ufunc__ = _protocol  # type: ignore[method-assign]
+Traced.__array_ufunc__ = _protocol
 METHODS["__array_function__"] = array_function
 METHODS["__getitem__"] = getitem
 for _name in ELSEWHERE["a traced value"].keys() - {*dir(Traced)}:

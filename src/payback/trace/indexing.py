@@ -48,7 +48,7 @@ def getitem(x: Traced, key: Any) -> Traced:
             values = [array.value for array in nodes]
             if not any(value is None for value in values):  # none is an input that has no numbers yet
                 taken = node.value[full_index(template, tuple(values))]
-                return made_of(TABLE["index"], (node, *nodes), {"template": template}, taken, place)  # type: ignore[no-any-return]
+                return made_of(TABLE["index"], (node, *nodes), {"template": template}, taken, place)
         return Traced(append(TABLE["index"], (x.node, *nodes), {"template": template}, place))
     if all(type(part) in SIMPLE for part in parts) or all(
         isinstance(part, SIMPLE) and not isinstance(part, bool) for part in parts
@@ -64,7 +64,7 @@ def getitem(x: Traced, key: Any) -> Traced:
         taken = getitem(x, None)
         return Traced(taken.node) if parts[0] else getitem(taken, slice(0, 0))
     if any(isinstance(part, Traced) and part.node.value is None and is_mask(part) for part in parts):
-        return HOOKS["read_where"](x, parts, place)  # type: ignore[no-any-return]
+        return HOOKS["read_where"](x, parts, place)
     _check_masks(x.shape, parts)
     entries: list[Any] = []
     arrays: list[Any] = []

@@ -23,7 +23,7 @@ class ReadOnly(np.ndarray[Any, Any]):
     def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
         return array[()] if return_scalar else np.asarray(array)
 
-    def _in_place(symbol: str) -> Any:  # type: ignore[misc]  # noqa: N805
+    def _in_place(symbol: str) -> Any:  # noqa: N805
         return lambda self, other: getattr(np.asarray(self), symbol)(other)
 
     __iadd__, __isub__ = _in_place("__add__"), _in_place("__sub__")

@@ -48,7 +48,7 @@ class Shared(Variable):
         return self.node.grad
 
 
-_slot: Any = Traced.node  # type: ignore[attr-defined]  # the slot itself, beneath the property
+_slot: Any = Traced.node  # the slot itself, beneath the property
 _variable_value: Any = Variable.value
 _stands: ContextVar[dict[int, Node]] = ContextVar("stands", default={})  # noqa: B039  (never written into)
 

@@ -81,7 +81,7 @@ def _like(tree: Any, children: Iterator[Any]) -> Any:
     if is_complex(tree):
         return MADE[0](next(children), next(children))
     if isinstance(tree, tuple):
-        return kind._make(children)  # type: ignore[attr-defined]
+        return kind._make(children)
     if kind in CONTAINERS:
         return CONTAINERS[kind][1](tree, next(children))
     twin = object.__new__(kind)

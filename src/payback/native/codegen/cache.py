@@ -226,7 +226,7 @@ def objects_of(symbols: list[str]) -> dict[str, list[bytes]]:
     lists = [together] if together is not None else [load(list_of([symbol])) for symbol in symbols]
     lines = dict.fromkeys(line for told in lists if told is not None for line in told.decode().splitlines())
     found = {line: [load(name) for name in line.split()] for line in lines}
-    return {line: codes for line, codes in found.items() if None not in codes}  # type: ignore[misc]
+    return {line: codes for line, codes in found.items() if None not in codes}
 
 
 def keep_objects(

@@ -138,11 +138,11 @@ def _scatter(node: Node, *payments: Node) -> Node | None:
     m.origin = node.where
     parts = [m.reshape(Term(payment, m), shape=aval.shape) for payment in payments]
     if aval.dtype.kind == "b":
-        return reduce(m.logical_or, parts).node  # type: ignore[no-any-return]
+        return reduce(m.logical_or, parts).node
     total: Any = 0.0  # as where payments are added to zeros: it makes 0 of −0
     for part in parts:
         total = total + part
-    return total.node  # type: ignore[no-any-return]
+    return total.node
 
 
 def _stacked(node: Node, payments: tuple[Node, ...]) -> Node | None:
@@ -173,7 +173,7 @@ def _stacked(node: Node, payments: tuple[Node, ...]) -> Node | None:
         for payment in layer:
             total = total + Term(payment, m)
         totals.append(total)
-    return m.stack(*totals, axis=axis).node  # type: ignore[no-any-return]
+    return m.stack(*totals, axis=axis).node
 
 
 def _layer(template: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[int, int] | None:

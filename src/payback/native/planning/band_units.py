@@ -111,7 +111,7 @@ class NestUnit(Unit):
             total, code = next(given), source.codes[sink[2]]
             part = layout.whole(Buffer("arena", np.dtype(code), max(int(np.prod(total.shape)), 1)), total.shape)
             strides = iter(part.strides)
-            along = tuple(0 if a in source.axes else next(strides) for a in range(len(shape)))  # type: ignore[operator]
+            along = tuple(0 if a in source.axes else next(strides) for a in range(len(shape)))
             sinks.append((sink[0], View(part.buffer, 0, shape, along), *sink[2:4], ()))
             after += joined(sink[0], code, part, total)
         instrs = [

@@ -89,7 +89,7 @@ def _split(node: Node, used: frozenset[int], prepared: Callable[[Graph], Graph])
             split = Split(prepared(body.graph), params["constants"], params["carried"], length, used)
             if (split.early or split.late or split.sums) and split.is_small():
                 body.derived[key] = split
-    return body.derived[key]  # type: ignore[no-any-return]
+    return body.derived[key]
 
 
 class Split:

@@ -44,7 +44,7 @@ class Stepped(Loop):
     inside = True
 
     def __init__(self, hooks: Mapping[str, Any], graph: Graph, **options: Any):
-        self.hooks = hooks  # type: ignore[assignment]
+        self.hooks = hooks
         super().__init__(graph, rows={}, chosen=False, after=[], **options)
 
     def _finish(self) -> None:
@@ -109,7 +109,7 @@ def _stepped(planner: Any, body: Any, key: tuple[Any, ...], make: Callable[[], S
             body.derived[key] = make()
         except NotNativeError:
             body.derived[key] = None
-    return body.derived[key]  # type: ignore[no-any-return]
+    return body.derived[key]
 
 
 def _parts(planner: Any, node: Node) -> dict[int, list[Node]]:

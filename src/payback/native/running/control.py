@@ -119,7 +119,7 @@ def loop(*args: Any, test: Any, body: Any, constants: int, into: Mapping[int, Ar
 
 def branch(condition: Any, *args: Any, high: Any, low: Any, into: Mapping[int, Array]) -> tuple[Any, ...]:
     """What the rule of `branch` gives."""
-    return natively(high if condition else low).run(args)  # type: ignore[no-any-return]
+    return natively(high if condition else low).run(args)
 
 
 RUNNERS: dict[str, Callable[..., tuple[Any, ...]]] = {"scan": scan, "loop": loop, "branch": branch}

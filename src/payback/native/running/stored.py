@@ -141,7 +141,7 @@ class KeptLoop(Loop):
         self._records = [(tuple(shape), np.dtype(code)) for shape, code in told["records"]]
         self.machine = Machine(found.segment(most), found.constants(), told["bases"], told["arena_bytes"])
 
-    def twin(self, make: Callable[[], Loop] | None = None) -> KeptLoop:  # type: ignore[override]
+    def twin(self, make: Callable[[], Loop] | None = None) -> KeptLoop:
         made = super().twin()
         made._make = make
         return made
@@ -155,11 +155,11 @@ class KeptLoop(Loop):
         return self._make()
 
     @property
-    def graph(self) -> Any:  # type: ignore[override]
+    def graph(self) -> Any:
         return self._planned.graph
 
     @property
-    def planner(self) -> Any:  # type: ignore[override]
+    def planner(self) -> Any:
         return self._planned.planner
 
 
@@ -225,9 +225,9 @@ class KeptProgram(Program):
         return self._planned.explain()
 
     @property
-    def commands(self) -> Any:  # type: ignore[override]
+    def commands(self) -> Any:
         return self._planned.commands
 
     @property
-    def planner(self) -> Any:  # type: ignore[override]
+    def planner(self) -> Any:
         return self._planned.planner

@@ -37,7 +37,7 @@ class TapeBody(Body):
         self._graph: Graph | None = None
 
     @property
-    def graph(self) -> Graph:  # type: ignore[override]
+    def graph(self) -> Graph:
         if self._graph is None:
             self._graph = Graph(*self.written())
         return self._graph
@@ -49,7 +49,7 @@ class TapeBody(Body):
     def __repr__(self) -> str:
         return f"<tape of {self.tape.size} numbers: {', '.join(map(str, self.takes))}>"
 
-    def run(self, values: Sequence[Any]) -> tuple[Any, ...]:  # type: ignore[override]
+    def run(self, values: Sequence[Any]) -> tuple[Any, ...]:
         return self(*values)
 
     def _leaves(self) -> tuple[list[Node], Node]:
@@ -87,7 +87,7 @@ class Values(TapeBody):
             body = Pullback(self, wrt, bool(masked))
             beside = {wrt.index(slot): len(wrt) + k for k, slot in enumerate(body.hidden)}
             self.derived[key] = Masking(body, (True,) * len(wrt), beside)
-        return self.derived[key]  # type: ignore[no-any-return]
+        return self.derived[key]
 
 
 class Pullback(TapeBody):

@@ -123,7 +123,7 @@ class Lane:
     """A register with the operators that rules use."""
 
     __slots__ = ("m", "v")
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
     def __init__(self, m: Registers, v: ir.Value):
         self.m, self.v = m, v
@@ -161,10 +161,10 @@ class Lane:
     def __le__(self, other: Any) -> Lane:
         return self.m.apply("le", self, other)
 
-    def __eq__(self, other: object) -> Lane:  # type: ignore[override]
+    def __eq__(self, other: object) -> Lane:
         return self.m.apply("eq", self, other)
 
-    def __ne__(self, other: object) -> Lane:  # type: ignore[override]
+    def __ne__(self, other: object) -> Lane:
         return self.m.apply("ne", self, other)
 
 

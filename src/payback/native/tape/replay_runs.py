@@ -183,7 +183,7 @@ class ReverseRuns(NamedTuple):
                 lanes = r.lanes(operation, frozenset().union(*reads))
                 y = Lane(m, e.load(r.own, i, FLOAT64, r.wide)) if any(-1 in each for each in reads) else None
                 for slot in operation.paid:
-                    partial = partial_of(m, operation.name, slot, lanes, y)  # type: ignore[arg-type]
+                    partial = partial_of(m, operation.name, slot, lanes, y)
                     pay(i, slot, times(m, bar, partial))
 
             return write

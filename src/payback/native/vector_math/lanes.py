@@ -28,7 +28,7 @@ class Lanes:
     """
 
     __slots__ = ("m", "v")
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
     def __init__(self, m: Maths, v: ir.Value):
         self.m, self.v = m, v
@@ -110,10 +110,10 @@ class Lanes:
     def __ge__(self, other: Lanes | Number) -> Lanes:
         return self._compare(">=", other)
 
-    def __eq__(self, other: Lanes | Number) -> Lanes:  # type: ignore[override]
+    def __eq__(self, other: Lanes | Number) -> Lanes:
         return self._compare("==", other)
 
-    def __ne__(self, other: Lanes | Number) -> Lanes:  # type: ignore[override]
+    def __ne__(self, other: Lanes | Number) -> Lanes:
         return self._compare("!=", other)
 
 

@@ -10,7 +10,7 @@ from payback.ops.row import Row
 
 
 def branch_values(condition: Any, *args: Any, high: Any, low: Any) -> tuple[Any, ...]:
-    return (high if condition else low)(*args)  # type: ignore[no-any-return]
+    return (high if condition else low)(*args)
 
 
 def _shape(condition: Aval, *args: Aval, high: Any, low: Any) -> Avals:

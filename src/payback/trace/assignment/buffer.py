@@ -41,7 +41,7 @@ class Buffer(Buffered):
     _storage: Storage | None = None
     _of: Any = None  # whose memory it is, where NumPy's `base` does not say
     _shown: tuple[tuple[str, Any], ...] = ()  # ways past NumPy in which its memory was given away, weakly
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
     def now(self) -> Any:
         """The traced value that it has become, or a plain array of the same memory."""
@@ -179,7 +179,7 @@ def _is_seen(shown: tuple[str, Any]) -> bool:
 
 
 _VIEWS = {"a memoryview", ".data"}
-_dtype_of, _set_dtype = np.ndarray.dtype.__get__, np.ndarray.dtype.__set__  # type: ignore[attr-defined]
+_dtype_of, _set_dtype = np.ndarray.dtype.__get__, np.ndarray.dtype.__set__
 
 
 def _root(x: Any) -> Any:
@@ -306,15 +306,15 @@ def _get_dtype(self: Any) -> Any:
     return made if storage is None else storage.dtype
 
 
-Buffer.dtype = property(_get_dtype, lambda self, dtype: _set_dtype(self, dtype))  # type: ignore[assignment]
-Buffer._set_dtype = None  # type: ignore[attr-defined]  # from NumPy 2.5 on: view(dtype) asks no setter of ours
-Buffer.fill = _fill  # type: ignore[method-assign]
-_interface = np.ndarray.__array_interface__.__get__  # type: ignore[attr-defined]
+Buffer.dtype = property(_get_dtype, lambda self, dtype: _set_dtype(self, dtype))
+Buffer._set_dtype = None  # from NumPy 2.5 on: view(dtype) asks no setter of ours
+Buffer.fill = _fill
+_interface = np.ndarray.__array_interface__.__get__
 for _name in ("data", "ctypes", "__array_interface__", "__array_struct__"):
     setattr(Buffer, _name, _address(_name))
-Buffer.__dlpack__ = _dlpack  # type: ignore[method-assign]
-Buffer.T = _attribute("T")  # type: ignore[assignment]
-Buffer.mT = _attribute("mT")  # type: ignore[assignment]
-Buffer.flat = Traced.flat  # type: ignore[assignment]
-Buffer.real = _attribute("real").setter(lambda self, value: self.__setitem__(..., value))  # type: ignore[assignment]
-Buffer.imag = _attribute("imag")  # type: ignore[assignment]
+Buffer.__dlpack__ = _dlpack
+Buffer.T = _attribute("T")
+Buffer.mT = _attribute("mT")
+Buffer.flat = Traced.flat
+Buffer.real = _attribute("real").setter(lambda self, value: self.__setitem__(..., value))
+Buffer.imag = _attribute("imag")

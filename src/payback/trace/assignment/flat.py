@@ -25,7 +25,7 @@ class Flat:
     """The entries, in C order, of a traced array or of one that may become traced: numpy.flatiter for it."""
 
     __slots__ = ("base", "index")
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
     def __init__(self, base: Any):
         self.base, self.index = base, 0
@@ -199,4 +199,4 @@ def _set_flat(x: Any, value: Any) -> None:
     put_at(x, np.arange(x.size), value)
 
 
-Traced.flat = property(_get_flat, _set_flat)  # type: ignore[attr-defined]
+Traced.flat = property(_get_flat, _set_flat)

@@ -136,7 +136,7 @@ def _made(node: Node, args: list[Lying]) -> Lying:
         if all(arg.flags.c_contiguous for arg in args):
             return np.empty(shape, np.bool_)
         return np.nditer([*args, None], ["zerosize_ok"], [["readonly"]] * len(args) + [["writeonly", "allocate"]],
-                         [None] * len(args) + [np.bool_]).operands[-1]  # type: ignore[list-item]  # fmt: skip
+                         [None] * len(args) + [np.bool_]).operands[-1]  # fmt: skip
     if name == "index":
         places = tuple(np.zeros_like(arg, np.intp) for arg in args[1:])
         return np.asarray(args[0][full_index(params["template"], places)])

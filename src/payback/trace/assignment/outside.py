@@ -306,6 +306,6 @@ def _assignments(scope: ast.AST, name: str, kind: type = ast.Name) -> list[tuple
             case _:
                 continue
         for target in targets:
-            if isinstance(target, kind) and (target.attr if isinstance(target, ast.Attribute) else target.id) == name:  # type: ignore[attr-defined]
+            if isinstance(target, kind) and (target.attr if isinstance(target, ast.Attribute) else target.id) == name:
                 found.append((node.lineno, value))
     return sorted(found, key=lambda pair: pair[0])

@@ -38,7 +38,7 @@ class Selected:
 
     __slots__ = ("at", "mask", "values")
     __array_priority__ = 2000.0
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
     def __init__(self, values: Any, mask: Traced, at: int):
         self.values, self.mask, self.at = values, mask, at
@@ -47,11 +47,11 @@ class Selected:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        return self.values.dtype  # type: ignore[no-any-return]
+        return self.values.dtype
 
     @property
     def ndim(self) -> int:
-        return self.values.ndim - self.mask.ndim + 1  # type: ignore[no-any-return]
+        return self.values.ndim - self.mask.ndim + 1
 
     @property
     def size(self) -> Any:

@@ -283,7 +283,7 @@ class View:
         return self.node
 
 
-node_slot = Traced.node  # type: ignore[attr-defined]  # the slot itself, beneath the property of Written
+node_slot = Traced.node  # the slot itself, beneath the property of Written
 
 
 class Written(Traced):
@@ -367,7 +367,7 @@ def _bare_or_traced(made: Any) -> Any:
 
 
 def written(storage: Storage, at: np.ndarray[Any, Any]) -> Written:
-    return Written(View(storage, at))  # type: ignore[arg-type]
+    return Written(View(storage, at))
 
 
 def plain_key(key: Any) -> Any:

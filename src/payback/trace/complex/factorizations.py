@@ -49,7 +49,7 @@ def _hermitian(z: Any, lower: bool = True) -> Any:
 def cholesky(a: Any, /, *, upper: bool = False) -> Any:
     a = _hermitian(a, not upper)
     made = _of_blocks(np.linalg.cholesky(_blocks(a)))
-    return np.conjugate(np.swapaxes(made, -1, -2)) if upper else made  # type: ignore[call-overload]
+    return np.conjugate(np.swapaxes(made, -1, -2)) if upper else made
 
 
 @rule(np.linalg.qr)
@@ -266,4 +266,4 @@ def roots(p: Any) -> Any:
     if n:
         companion = np.concatenate([np.reshape(-p[1:] / p[0], (1, n)), np.eye(n, dtype=p.dtype)[:-1]])
         found = eigenvalues(companion)
-    return np.concatenate([found, np.zeros(zeros, p.dtype)]) if zeros else found  # type: ignore[no-any-return]
+    return np.concatenate([found, np.zeros(zeros, p.dtype)]) if zeros else found

@@ -331,7 +331,7 @@ def prod(z: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims:
         while len(z) > 1:
             half = len(z) // 2
             both = multiply(z[:half], z[half : 2 * half])
-            z = np.concatenate([both, z[2 * half :]]) if len(z) % 2 else both  # type: ignore[assignment, arg-type]
+            z = np.concatenate([both, z[2 * half :]]) if len(z) % 2 else both
         made = z[0]
     if initial is not None and initial is not np._NoValue:
         made = made * initial
@@ -347,7 +347,7 @@ def cumprod(z: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any
     made = [z[0]]
     for k in range(1, len(z)):
         made.append(multiply(made[-1], z[k]))
-    whole = np.stack(made)  # type: ignore[arg-type]
+    whole = np.stack(made)
     return whole if axis is None else np.moveaxis(whole, 0, axis)
 
 

@@ -61,7 +61,7 @@ def det(a: Any) -> Any:
         order = np.where(order == 0, largest, np.where(order == largest, 0, order))
         rows = rows[order]
         made = multiply(made, rows[0, 0])
-        made = np.where(largest == 0, made, -made)  # type: ignore[assignment]
+        made = np.where(largest == 0, made, -made)
         if k < a.shape[-1] - 1:
             rows = rows[1:, 1:] - multiply(divide(rows[1:, :1], rows[:1, :1]), rows[:1, 1:])
     return made

@@ -35,7 +35,7 @@ class Complex:
 
     __slots__ = ("im", "re")
     __array_priority__ = 3000.0
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
     def __init__(self, re: Any, im: Any):
         self.re, self.im = re, im
@@ -43,7 +43,7 @@ class Complex:
     # what it is
 
     @property
-    def __class__(self) -> type:  # type: ignore[override]
+    def __class__(self) -> type:
         """What `isinstance` is told: the class of the plain value, as of all traced values."""
         if isinstance(self.re, np.ndarray) or isinstance(self.im, np.ndarray):
             return np.ndarray
@@ -84,7 +84,7 @@ class Complex:
 
     @property
     def T(self) -> Any:  # noqa: N802 (NumPy's name)
-        return np.transpose(self)  # type: ignore[call-overload]
+        return np.transpose(self)
 
     @property
     def is_number(self) -> bool:
@@ -193,8 +193,8 @@ def _operator(name: str, ufunc: Any) -> None:
 
 for _name, _ufunc in _OPERATORS.items():
     _operator(_name, _ufunc)
-Complex.__neg__ = lambda self: Complex(-self.re, -self.im)  # type: ignore[attr-defined]
-Complex.__pos__ = lambda self: Complex(+self.re, +self.im)  # type: ignore[attr-defined]
+Complex.__neg__ = lambda self: Complex(-self.re, -self.im)
+Complex.__pos__ = lambda self: Complex(+self.re, +self.im)
 
 
 def _length(z: Complex) -> Any:
@@ -202,7 +202,7 @@ def _length(z: Complex) -> Any:
     return OF_ARRAYS["as_number"](made) if z.__class__ is complex else made
 
 
-Complex.__abs__ = _length  # type: ignore[attr-defined]
+Complex.__abs__ = _length
 
 
 def holds_complex(x: Any) -> bool:

@@ -377,7 +377,7 @@ def _in_dtype(z: Any, dtype: np.dtype[Any]) -> Any:
         re, im = (_in_dtype(part, dtype) for part in (z.re, z.im))
         return z if re is z.re and im is z.im else Complex(re, im)
     if isinstance(z, Traced):
-        return z if z.dtype == dtype and not is_weak(z) else np.astype(z, dtype)  # type: ignore[arg-type]
+        return z if z.dtype == dtype and not is_weak(z) else np.astype(z, dtype)
     if not hasattr(z, "dtype") or z.dtype == dtype or z.dtype.kind == "c":
         return z
     return np.asarray(z).astype(dtype)[()]
@@ -390,7 +390,7 @@ def answer(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, A
     if not any_traced(bare) and not any(type(x) is Complex for x in bare):
         made = getattr(ufunc, method)(*bare, **kwargs)
     elif method == "reduce" and ufunc in (np.add, np.multiply):
-        made = (np.sum if ufunc is np.add else np.prod)(*bare, **kwargs)  # type: ignore[arg-type]
+        made = (np.sum if ufunc is np.add else np.prod)(*bare, **kwargs)
     elif method == "outer" and ufunc in (np.multiply, np.add, np.subtract):
         first = listed(bare[0]) if isinstance(bare[0], (list, tuple)) else bare[0]
         made = ufunc(np.reshape(first, np.shape(first) + (1,) * np.ndim(bare[1])), bare[1])

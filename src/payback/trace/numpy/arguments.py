@@ -33,7 +33,7 @@ def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
             break
         before = a
     else:  # as most are given, or handed on
-        return axis  # type: ignore[no-any-return]
+        return axis
     return tuple(sorted(np.lib.array_utils.normalize_axis_tuple(tuple(operator.index(a) for a in axis), ndim)))
 
 

@@ -393,7 +393,7 @@ def _copied(x: Traced, memo: Any = None) -> Any:
     return Traced(x.node) if x.shape or is_number(x) else without_axes(Traced(x.node))
 
 
-Traced.__copy__ = Traced.__deepcopy__ = _copied  # type: ignore[attr-defined]
+Traced.__copy__ = Traced.__deepcopy__ = _copied
 
 
 # np.linalg, as a library that is answered where one of its arguments holds something traced

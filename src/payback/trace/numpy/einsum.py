@@ -71,7 +71,7 @@ def _spelled_out(terms: tuple[Term, ...], out: Term | None, shapes: tuple[Shape,
         widest = max(widest, hidden if Ellipsis in term else 0)
     if out is None:
         letters = [label for term in terms for label in term if label is not Ellipsis]
-        out = (Ellipsis, *sorted(label for label in set(letters) if letters.count(label) == 1))  # type: ignore[type-var]
+        out = (Ellipsis, *sorted(label for label in set(letters) if letters.count(label) == 1))
     known = {label for term in made for label in term}
     result = _replaced(out, widest)
     if len(set(result)) != len(result) or not known.issuperset(result):
@@ -223,7 +223,7 @@ def _path(terms: tuple[str, ...], out: str, shapes: tuple[tuple[int, ...], ...],
         # NumPy's greedy order looks at sizes alone, and may multiply two matrices by a vector
         optimize = ("optimal", 2**62) if len(terms) <= FEW else "greedy"
     optimize = list(optimize) if isinstance(optimize, tuple) and optimize[0] == "einsum_path" else optimize
-    return np.einsum_path(f"{','.join(terms)}->{out}", *parts, optimize=optimize)[0][1:]  # type: ignore[return-value]
+    return np.einsum_path(f"{','.join(terms)}->{out}", *parts, optimize=optimize)[0][1:]
 
 
 class _OfNumpy(NamedTuple):
@@ -241,7 +241,7 @@ class _OfNumpy(NamedTuple):
             axes = [list(term) for term in self.axes]
             given = [part for pair in zip(arrays, axes, strict=False) for part in pair] + axes[len(arrays) :]
         optimize = list(self.optimize) if type(self.optimize) is tuple else self.optimize
-        return np.einsum(*given, order=self.order, optimize=optimize)  # type: ignore[call-overload]
+        return np.einsum(*given, order=self.order, optimize=optimize)
 
 
 @implements(np.einsum)

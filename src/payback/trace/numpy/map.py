@@ -48,7 +48,7 @@ def _reduction(
         if type(value) is np.ndarray and value.dtype.kind == "f" and value.size and node.op is not CONST:
             row = TABLE[name]  # nothing is to be done first
             params = {"axes": axes_of(axis, value.ndim), "keepdims": keep(keepdims)}
-            return made(row, (node,), params, row.value(Values, value, **params), where_of_caller(3))  # type: ignore[misc]
+            return made(row, (node,), params, row.value(Values, value, **params), where_of_caller(3))
     x = traced_array(x)
     if dtype is not None:
         x = astype(x, floating(dtype, "mean") if name == "mean" else dtype)
@@ -276,7 +276,7 @@ def _joined(parts: Sequence[Any], axis: int) -> Traced | None:
         whole = np.concatenate([node.value for node in nodes], axis)
     except ValueError:
         return None
-    return made(TABLE["concatenate"], nodes, {"axis": axis % ndim}, whole, place)  # type: ignore[no-any-return]
+    return made(TABLE["concatenate"], nodes, {"axis": axis % ndim}, whole, place)
 
 
 @implements(np.stack)
@@ -296,7 +296,7 @@ def _checked(function: Function, parts: list[Any], axis: int) -> tuple[int, ...]
         if 0 <= axis <= len(shape) and all(part.shape == shape for part in parts):
             return (*shape[:axis], len(parts), *shape[axis:])
     try:
-        return function([np.broadcast_to(np.empty((), bool), part.shape) for part in parts], axis=axis).shape  # type: ignore[no-any-return]
+        return function([np.broadcast_to(np.empty((), bool), part.shape) for part in parts], axis=axis).shape
     except ValueError as problem:
         shapes = ", ".join(str(part.shape) for part in parts)
         raise ShapeError(

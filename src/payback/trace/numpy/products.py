@@ -115,7 +115,7 @@ def matrix_power(a: Any, n: Any) -> Any:
     if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
         raise np.linalg.LinAlgError(f"Last 2 dimensions of the array must be square, the shape is {a.shape}")
     if n == 0:
-        made = np.zeros_like(a)  # type: ignore[call-overload]
+        made = np.zeros_like(a)
         made[...] = np.eye(a.shape[-1])
         return made
     if n < 0:

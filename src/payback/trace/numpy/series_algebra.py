@@ -197,7 +197,7 @@ class _Family:
         """NumPy's class, of traced coefficients."""
         original = getattr(of_numpy, self.kind)
 
-        class Series(original):  # type: ignore[misc]
+        class Series(original):
             def __init__(self, coef: Any, domain: Any = None, window: Any = None, symbol: str = "x"):
                 self.coef = np.reshape(_coefficients(coef), (-1,))
                 self.domain = original.domain if domain is None else np.asarray(domain)
@@ -246,7 +246,7 @@ def _class(family: _Family) -> Callable[..., Any]:
     def answer(*args: Any, **kwargs: Any) -> Any:
         return family.series(*args, **kwargs)
 
-    answer.class_methods = {"fit": family.fitted}  # type: ignore[attr-defined]
+    answer.class_methods = {"fit": family.fitted}
     return answer
 
 

@@ -447,4 +447,4 @@ def _set_shape(self: Any, new: Any) -> None:
                            why="it is that of the node that made it", fix="use x = x.reshape(...)")  # fmt: skip
 
 
-Traced.shape = Traced.shape.setter(_set_shape)  # type: ignore[method-assign,attr-defined]
+Traced.shape = Traced.shape.setter(_set_shape)

@@ -44,7 +44,7 @@ def _chosen_at_once(condition: Any, high: Any, low: Any) -> Traced | None:
         return None
     first, second = cases[0].value, cases[1].value
     try:
-        return made(row, (node, *cases), NO_PARAMS, row.value(Values, truth, first, second), place)  # type: ignore[misc,no-any-return]
+        return made(row, (node, *cases), NO_PARAMS, row.value(Values, truth, first, second), place)
     except ValueError:
         return None
 

@@ -105,7 +105,7 @@ def environment(f: FunctionType, depth: int) -> Kind:
         if name in space:
             around.append(kind_of(space[name], depth))
         else:
-            found = of_numpy(f.__builtins__.get(name))  # type: ignore[attr-defined]
+            found = of_numpy(f.__builtins__.get(name))
             if found is None:
                 raise Unproved
             around.append(found)

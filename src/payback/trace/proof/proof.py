@@ -200,7 +200,7 @@ def known_of(callee: Kind, args: list[Kind], named: dict[str, Kind]) -> tuple[Kn
     for _ in range(_MOST_PASSES):
         search.changed = False
         try:
-            called(_Outside(search), callee, args, named)  # type: ignore[arg-type]
+            called(_Outside(search), callee, args, named)
         except Asked:
             raise
         except Unproved:

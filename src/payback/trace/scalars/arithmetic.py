@@ -59,7 +59,7 @@ def _operator(name: str) -> tuple[tuple[_Operator, _Operator], tuple[_Operator, 
     def reflected(self: Number, other: Any) -> Any:
         found = self.recorder.operand(other)
         if found is None:
-            return beyond_reflected(self, other)  # type: ignore[misc]
+            return beyond_reflected(self, other)
         return entry(self.recorder, found, (self.k, self.kind), _getframe(1))
 
     def entry(recorder: Recorder, a: tuple[int, int], b: tuple[int, int], frame: FrameType, other: Any = None) -> Any:
@@ -80,7 +80,7 @@ def _operator(name: str) -> tuple[tuple[_Operator, _Operator], tuple[_Operator, 
         x = number_in(self)
         found = x.recorder.operand(other)
         if found is None:
-            return beyond_reflected(self, other)  # type: ignore[misc]
+            return beyond_reflected(self, other)
         return entry(x.recorder, found, (x.k, x.kind), _getframe(1))
 
     def in_place(self: Cell, other: Any) -> Any:

@@ -123,7 +123,7 @@ def of_function(row: Row, original: Callable[[float], float], x: Any, frame: Any
     else:
         return None
     original(number)
-    value: Any = row.value(Values, np.float64(number) if row.numeric == "float" else number)  # type: ignore[misc]
+    value: Any = row.value(Values, np.float64(number) if row.numeric == "float" else number)
     return made_of(row, operand, None, float(value), frame)
 
 
@@ -173,13 +173,13 @@ class Float(Single):
     where: Any
 
     @property
-    def node(self) -> Node:  # type: ignore[override]
+    def node(self) -> Node:
         if self.row is not None:
             _give_nodes(self)
-        return _held.__get__(self)  # type: ignore[no-any-return]
+        return _held.__get__(self)
 
     @property
-    def __class__(self) -> type:  # type: ignore[override]
+    def __class__(self) -> type:
         return float
 
     @property
@@ -212,7 +212,7 @@ class Judged(Float):
     __slots__ = ()
 
     @property
-    def __class__(self) -> type:  # type: ignore[override]
+    def __class__(self) -> type:
         return Judged
 
     @property

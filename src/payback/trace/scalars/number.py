@@ -125,7 +125,7 @@ class Recorder(Entries):
         if columns is None:
             return None
         self.tapes += 1
-        return self.build(columns, shape)  # type: ignore[no-any-return]
+        return self.build(columns, shape)
 
 
 @contextmanager
@@ -197,11 +197,11 @@ class Number(Single):
     kind: int
 
     @property
-    def node(self) -> Node:  # type: ignore[override]
+    def node(self) -> Node:
         return self.recorder.node(self)
 
     @property
-    def __class__(self) -> type:  # type: ignore[override]
+    def __class__(self) -> type:
         return float if self.kind else np.float64
 
     @property
@@ -257,7 +257,7 @@ class Number(Single):
         k = recorder.append(word, places[0], places[1 if len(places) > 1 else 0])
         return entry_of(number(recorder, k, STRONG_KIND if as_ufunc else kind), TABLE[name].numeric == "bool")
 
-    __array_ufunc__, __array_function__ = _array_ufunc, _array_function  # type: ignore[assignment]
+    __array_ufunc__, __array_function__ = _array_ufunc, _array_function
 
 
 class Truth(Number):
@@ -267,7 +267,7 @@ class Truth(Number):
     __hash__ = Traced.__hash__
 
     @property
-    def __class__(self) -> type:  # type: ignore[override]
+    def __class__(self) -> type:
         return Truth
 
     @property
@@ -289,11 +289,11 @@ class Cell(Single):
     __hash__ = Traced.__hash__
 
     @property
-    def __class__(self) -> type:  # type: ignore[override]
+    def __class__(self) -> type:
         return np.ndarray if not traced.HOOKS["leaves_to_operand"](_getframe(1)) else Cell
 
     @property
-    def node(self) -> Node:  # type: ignore[override]
+    def node(self) -> Node:
         return _as_array(self).node
 
     @property
@@ -303,7 +303,7 @@ class Cell(Single):
     def __pos__(self) -> Number:
         return number_in(self)
 
-    __array_ufunc__, __array_function__ = _array_ufunc, _array_function  # type: ignore[assignment]
+    __array_ufunc__, __array_function__ = _array_ufunc, _array_function
 
 
 held = Traced.__dict__["node"]  # the slot itself, where a cell keeps its number
@@ -311,14 +311,14 @@ held = Traced.__dict__["node"]  # the slot itself, where a cell keeps its number
 
 def number_in(x: Any) -> Number:
     """The number in a cell; a number as it is."""
-    return held.__get__(x) if type(x) is Cell else x  # type: ignore[no-any-return]
+    return held.__get__(x) if type(x) is Cell else x
 
 
 def _as_array(x: Cell) -> Traced:
     node = number_in(x).node
     become(x, Traced)
-    x.node, x.alias = node, None  # type: ignore[misc]
-    return traced.HOOKS["without_axes"](x)  # type: ignore[no-any-return]
+    x.node, x.alias = node, None
+    return traced.HOOKS["without_axes"](x)
 
 
 def cell(x: Number) -> Cell:
@@ -337,7 +337,7 @@ def record(name: str, operands: Sequence[Any]) -> Number | None:
     """A row's entry, if one of its operands is a number and the others can stand beside it."""
     for part in operands if TABLE[name].kind == "pointwise" else ():
         if isinstance(part, (Number, Cell)):
-            return number_in(part).recorded(name, operands, _is_ufunc(name), _getframe(2))  # type: ignore[no-any-return]
+            return number_in(part).recorded(name, operands, _is_ufunc(name), _getframe(2))
     return None
 
 

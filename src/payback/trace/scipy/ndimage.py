@@ -33,7 +33,7 @@ def _along(x: Any, weights: Any, axis: int, mode: str, cval: Any, origin: int) -
     for k, weight in enumerate(weights):
         if weight != 0:
             made = made + weight * padded[k : k + n]
-    return np.moveaxis(made, 0, axis)  # type: ignore[arg-type]
+    return np.moveaxis(made, 0, axis)
 
 
 def _input(name: str, x: Any, output: Any, mode: Any, weights: Any = ()) -> Any:
@@ -189,7 +189,7 @@ def _windows(name: str, x: Any, size: Any, given: dict[str, Any], mode: Any, cva
     sizes = [int(one) for one in _each(size, range(x.ndim))]
     widths = [(one // 2, one - 1 - one // 2) for one in sizes]
     options = {"constant_values": cval} if _MODES[mode] == "constant" else {}
-    windows = np.lib.stride_tricks.sliding_window_view(np.pad(x, widths, _MODES[mode], **options), sizes)  # type: ignore[call-overload]
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(x, widths, _MODES[mode], **options), sizes)
     return np.reshape(windows, (*x.shape, -1))
 
 

@@ -180,7 +180,7 @@ def _class(*args: Any, **kwargs: Any) -> Rotation:
     return Rotation(*args, **kwargs)
 
 
-_class.class_methods = {  # type: ignore[attr-defined]
+_class.class_methods = {
     name: getattr(Rotation, name) for name in ("from_quat", "from_rotvec", "from_matrix", "from_euler")
 }
 # of SciPy's rotations, applied to traced vectors or multiplied by traced rotations

@@ -79,7 +79,7 @@ def _factors(kept: Any) -> Factors:
 
 @functools.cache
 def _original() -> Callable[..., Any]:
-    return vars(superlu())["solve"]  # type: ignore[no-any-return]
+    return vars(superlu())["solve"]
 
 
 @functools.cache

@@ -46,7 +46,7 @@ FORMULAS = frozenset({"scipy.stats._continuous_distns", "scipy.stats._discrete_d
 def numpy_of_formulas() -> ModuleType:
     made = ModuleType("numpy")
     made.__dict__.update(np.__dict__)
-    made.asarray = lambda x, *args, **kwargs: x if isinstance(x, Traced) else np.asarray(x, *args, **kwargs)  # type: ignore[attr-defined]
+    made.asarray = lambda x, *args, **kwargs: x if isinstance(x, Traced) else np.asarray(x, *args, **kwargs)
     return made
 
 
@@ -135,11 +135,11 @@ class Watch:
 
     def start(self) -> None:
         if self not in sys.meta_path:
-            sys.meta_path.insert(0, self)  # type: ignore[arg-type]
+            sys.meta_path.insert(0, self)
 
     def stop(self) -> None:
         if self in sys.meta_path:
-            sys.meta_path.remove(self)  # type: ignore[arg-type]
+            sys.meta_path.remove(self)
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         if name not in LIBRARIES:
@@ -149,7 +149,7 @@ class Watch:
             if spec is not None and name == "statistics" and not _of_python(spec):
                 return spec
             if spec is not None and spec.loader is not None:
-                spec.loader.exec_module = self._telling(name, spec.loader.exec_module)  # type: ignore[method-assign]
+                spec.loader.exec_module = self._telling(name, spec.loader.exec_module)
                 return spec
         return None
 

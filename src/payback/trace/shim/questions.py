@@ -103,17 +103,17 @@ class OfArrays:
 
 _entries = Traced.__iter__
 for _kind in (Traced, Written):
-    _kind.shape = _kind.shape.setter(_set_shape)  # type: ignore[method-assign,assignment,attr-defined]
+    _kind.shape = _kind.shape.setter(_set_shape)
 _SequencePatterns.register(Traced)
-Buffer.__setattr__ = _setattr  # type: ignore[method-assign,assignment]
+Buffer.__setattr__ = _setattr
 # pandas leaves `series * x` to x if x says that it comes first; its own answer would be a series of traced objects.
-Traced.__pandas_priority__ = 100_000  # type: ignore[attr-defined]
-Traced.__divmod__, Traced.__rdivmod__ = _divmod, _rdivmod  # type: ignore[attr-defined]
-Traced.__contains__ = _contains  # type: ignore[attr-defined]
-Traced.__round__ = _round  # type: ignore[attr-defined]
-Traced.__len__ = OfArrays(Traced.__len__, arrays=True)  # type: ignore[method-assign,assignment]
-Traced.__iter__ = OfArrays(_iter, arrays=True)  # type: ignore[method-assign,assignment]
-Traced.backward = OfArrays(Traced.backward, arrays=False)  # type: ignore[method-assign,assignment]
-Traced.grad = OfArrays(Traced.grad, arrays=False)  # type: ignore[method-assign,assignment]
-Traced.__hash__ = _hash  # type: ignore[assignment,method-assign]
-Traced.__reduce__ = Traced.__reduce_ex__ = _reduce  # type: ignore[method-assign,assignment]
+Traced.__pandas_priority__ = 100_000
+Traced.__divmod__, Traced.__rdivmod__ = _divmod, _rdivmod
+Traced.__contains__ = _contains
+Traced.__round__ = _round
+Traced.__len__ = OfArrays(Traced.__len__, arrays=True)
+Traced.__iter__ = OfArrays(_iter, arrays=True)
+Traced.backward = OfArrays(Traced.backward, arrays=False)
+Traced.grad = OfArrays(Traced.grad, arrays=False)
+Traced.__hash__ = _hash
+Traced.__reduce__ = Traced.__reduce_ex__ = _reduce

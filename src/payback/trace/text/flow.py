@@ -300,8 +300,8 @@ class Flow(Values):
         """What becomes of it in a function that is given it; and what its parameters are called here."""
         flags = [self.holds(part, state) for part in given(node)]
         owner = ast.unparse(node.func.value) if isinstance(node.func, ast.Attribute) else None
-        if owner is not None and isinstance(node.func.value, ast.Call):  # type: ignore[attr-defined]
-            state |= {f"{owner}.{field}" for field in self.fields(node.func.value, state)}  # type: ignore[attr-defined]
+        if owner is not None and isinstance(node.func.value, ast.Call):
+            state |= {f"{owner}.{field}" for field in self.fields(node.func.value, state)}
         fields = [part for whole in (owner, *map(ast.unparse, given(node))) if whole for part in parts_of(whole, state)]
         outer = {name for name in state if not self.scope_has(name)}
         if not (any(flags) or fields or outer) or self.deep >= _DEEP or called(node) in PASSING | READERS | KEEPING:
@@ -317,7 +317,7 @@ class Flow(Values):
             return None, {}
         places = placed(scope, node, bound)
         if bound is not None and owner is not None and (own := parameters(scope)[:1]):
-            places[own[0]] = node.func.value  # type: ignore[attr-defined]
+            places[own[0]] = node.func.value
         held = {name for name, part in places.items() if self.holds(part, state)}
         for name, part in places.items():
             if any(part is x for x in (*given(node), getattr(node.func, "value", None))):

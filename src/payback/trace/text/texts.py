@@ -140,7 +140,7 @@ def _in_the_caller(frame: FrameType, above: FrameType, given: frozenset[str]) ->
     bound = isinstance(call.func, ast.Attribute) and bool(own) and len(own) > len(call.args) + len(call.keywords)
     places = {name: ast.unparse(part) for name, part in placed(scope, call, bound or None).items()}
     if bound:
-        places[own[0]] = ast.unparse(call.func.value)  # type: ignore[attr-defined]
+        places[own[0]] = ast.unparse(call.func.value)
     names = set()
     for name in given:
         first = first_of(name)
@@ -191,7 +191,7 @@ class Text(str):
     def __format__(self, spec: str) -> str:
         return Text(format(str.__str__(self), spec)) if spec else self
 
-    def __getitem__(self, key: SupportsIndex | slice) -> str:  # type: ignore[override]
+    def __getitem__(self, key: SupportsIndex | slice) -> str:
         return Text(super().__getitem__(key))
 
     def __add__(self, other: str) -> str:

@@ -249,7 +249,7 @@ def _solved(planner: Any, found: Factored, x: View, transposed: bool, square: bo
 
 
 def whole(planner: Any, node: Node) -> View:
-    return planner.contiguous(planner.view(node), node.aval.dtype)  # type: ignore[no-any-return]
+    return planner.contiguous(planner.view(node), node.aval.dtype)
 
 
 def fits(node: Node) -> bool:

@@ -54,12 +54,12 @@ class Minors(NamedTuple):
                     continue
                 found = _determinant(e, rows, list(range(n)), list(range(n)))
                 if self.what == "slogdet":
-                    found = self._logarithm(e, kind, rows, found, logarithms, number)
+                    found = self._logarithm(e, rows, found, logarithms, number)
                 e.store(found, made, number)
         b.ret(e.int(0))
 
     def _logarithm(
-        self, e: Emitter, kind: ir.Type, rows: list[list[ir.Value]], found: ir.Value, into: ir.Value, number: ir.Value
+        self, e: Emitter, rows: list[list[ir.Value]], found: ir.Value, into: ir.Value, number: ir.Value
     ) -> ir.Value:
         """The signs; logarithms are stored."""
         b, n, info = e.b, self.n, np.finfo(self.code)

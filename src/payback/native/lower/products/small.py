@@ -198,13 +198,13 @@ def small(planner: Any, run: Any, code: str, after: Any, start: int) -> Small | 
     if known is None:  # equal layers ask for the same; the answer keeps alive what is told by its identity
         made = _small(planner, run.how, code, *run.sizes, after, run.numbers[3:9], start)
         known = planner.known_small[asked] = made, run, after
-    return known[0]  # type: ignore[no-any-return]
+    return known[0]
 
 
 def with_sums(planner: Any, key: Small) -> Small:
     """The kernel that adds up the columns of B, too."""
     made, _ = planner.known_small.setdefault(id(key), (key._replace(sums=True), key))
-    return made  # type: ignore[no-any-return]
+    return made
 
 
 def _small(
