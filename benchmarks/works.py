@@ -158,9 +158,7 @@ def mixture(xp: Any, theta: Any, x: Any) -> Any:
     """
     alphas, means, logs, lower = theta
     n, d = x.shape
-    below = np.tril(np.ones((d, d)), -1)
-    below = below if xp.__name__ != "torch" else xp.from_numpy(below)
-    strict = lower * below
+    strict = lower * xp.tril(xp.ones((d, d), dtype=x.dtype), -1)  # of x's type, or NumPy alone would go on in float64
     centered = x[:, None, :] - means[None, :, :]  # n, k, d
     q = xp.exp(logs)[None, :, :] * centered + xp.einsum("kij,nkj->nki", strict, centered)
     main = alphas + xp.sum(logs, axis=1) - 0.5 * xp.sum(q * q, axis=2)

@@ -59,11 +59,13 @@ def _training(work: Any, data: Any, variant: str | None) -> Any:
 class _Names:
     """The functions that the works use, under NumPy's names."""
 
-    exp, log, sqrt, tanh, einsum, logaddexp, sin, cos, stack = (
-        torch.exp, torch.log, torch.sqrt, torch.tanh, torch.einsum, torch.logaddexp, torch.sin, torch.cos, torch.stack
+    exp, log, sqrt, tanh, logaddexp, sin, cos, stack, ones, tril = (
+        torch.exp, torch.log, torch.sqrt, torch.tanh, torch.logaddexp, torch.sin, torch.cos, torch.stack, torch.ones,
+        torch.tril
     )  # fmt: skip
     __name__ = "torch"
-    mean, from_numpy = staticmethod(torch.mean), staticmethod(torch.from_numpy)
+    # einsum is a function of Python: without `staticmethod` a method, which is given the names as its first operand
+    einsum, mean = staticmethod(torch.einsum), staticmethod(torch.mean)
 
     @staticmethod
     def sum(x: Any, axis: Any = None) -> Any:
