@@ -8,9 +8,9 @@ import pytest
 import amount
 import payback as pb
 from payback import native
-from payback.native.codegen.emit import FLOAT32, lanes_of
+from payback.native.codegen.emit import FLOAT32, lanes_of, vector_bytes
 from payback.native.lower.nests.nest import Nest
-from payback.native.lower.products import product, small
+from payback.native.lower.products import product, small, small_tile
 from payback.native.lower.products.small import Small
 from payback.native.lower.products.small_tile import across
 from payback.native.running import cores, reuse
@@ -145,6 +145,21 @@ def test_what_is_left_of_a_row_is_a_vector_of_fewer_lanes():
             assert len(entries) <= columns + vectors[-1].lanes - 1  # entries of one vector are computed twice at most
             assert all(vector.lanes & (vector.lanes - 1) == 0 <= vector.start for vector in vectors)
             assert whole or all(vector.count is None for vector in vectors)
+
+
+@pytest.mark.skipif(vector_bytes() < 64, reason="vectors of 64 bytes")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_three_halves_are_as_good_as_one_and_a_half_of_the_whole(dtype, monkeypatch):
+    made, lanes = {}, vector_bytes() // np.dtype(dtype).itemsize
+    for double_pumped in (True, False):
+        monkeypatch.setattr(small_tile, "is_double_pumped", lambda answer=double_pumped: answer)
+        monkeypatch.setattr(reuse, "_kept", False)
+        reuse.forget()
+        made[double_pumped] = trained([12, 3 * lanes // 2], 9, dtype)
+    beside = {key: {k.vectors for k in kernels if not k.turned and not k.down} for key, (_, kernels) in made.items()}
+    assert 3 in beside[True]
+    assert 3 not in beside[False]
+    assert made[True][0] == made[False][0]
 
 
 def test_a_column_is_a_row_of_the_transpose():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from payback.native import ir
-from payback.native.codegen.emit import Emitter, constant, itemsize, lanes_of
+from payback.native.codegen.emit import Emitter, constant, is_double_pumped, itemsize, lanes_of
 from payback.native.lower.kernel import fold
 from payback.native.lower.products.blocked.packing import turned
 from payback.native.lower.products.blocked.place import lane_mask, masked_load, take
@@ -157,6 +157,8 @@ def across(kind: ir.Type, columns: int, whole: bool) -> list[Vector]:
         return [Vector(0, lanes, columns if columns < lanes else None)]
     while lanes > columns:
         lanes //= 2
+    if is_double_pumped() and 0 < columns % lanes <= lanes // 2 and lanes < columns < 3 * lanes:
+        lanes //= 2  # three beside each other are as quick as one and a half of the whole, which read A for both
     made = [Vector(start, lanes) for start in range(0, columns - lanes + 1, lanes)]
     rest = _power(columns % lanes) if columns % lanes else 0
     return made + ([Vector(columns - rest, rest)] if rest else [])
@@ -176,8 +178,11 @@ def tile(m: int, k: int, vectors: list[Vector], straight: bool, kind: ir.Type) -
     count = len(vectors)
     if m < 4:
         return m, min(count, 8 // m)
-    if count > 2:
+    side = 3 if vectors[0].lanes < lanes_of(kind) else 2
+    if count > side == 2:
         return (2, 4) if straight and count % 4 == 0 else (4 if m % 4 == 0 else min(m, 6), 2)
+    vectors = vectors[: -(-count // -(-count // side))]
+    count = len(vectors)
     busy = [1.0 if vector.lanes * itemsize(kind) == 64 else 0.5 for vector in vectors]  # cycles of an instruction
     most = min(m, (registers() - count - 2) // count, TALLEST)
 
