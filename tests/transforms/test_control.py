@@ -201,6 +201,9 @@ def test_no_steps(remat):
     assert slopes[2] == 0.0
     assert pb.jvp(lambda h: f(h, x, 2.0)[0], (H,), (H,))[1].tolist() == H.tolist()
     assert_close(pb.compile(f)(H, x, 2.0), (H, ys))
+    around = lambda w: pb.scan(lambda c, t: (c + np.log(w) * t, None), w, np.zeros(0), remat=remat)[0]  # noqa: E731
+    with np.errstate(divide="ignore"):
+        assert [pb.grad(around)(0.0), pb.compile(pb.grad(around))(0.0)] == [1.0, 1.0]
 
 
 def test_variables_from_around():
@@ -276,6 +279,15 @@ def test_cond_runs_one_branch():
     slope = pb.compile(pb.grad(lambda x: pb.cond(x > 0, lambda x: np.sqrt(x), lambda x: 0.0 * x, x)))
     assert slope(0.0) == 0.0
     assert slope(4.0) == 0.25
+
+
+def test_what_a_branch_computes_of_values_around_it_is_not_run_without_it():
+    slope = pb.compile(pb.grad(lambda x: pb.cond(x > 0, lambda: np.sqrt(x), lambda: 0.0 * x)))
+    assert [slope(0.0), slope(4.0)] == [0.0, 0.25]
+    entry = pb.compile(lambda x, i: pb.cond(i < 0, lambda: 0.0, lambda: pb.cond(i < 2, lambda: x[i], lambda: 9.0)))
+    assert [entry(np.array([3.0, 4.0]), i) for i in (-5, 1, 7)] == [0.0, 4.0, 9.0]
+    inverse = pb.compile(lambda x: pb.cond(x[0] > 0, lambda: np.linalg.inv(np.diag(x)).sum(), lambda: np.sum(x)))
+    assert inverse(np.array([-1.0, 0.0])) == -1.0
 
 
 def test_cond_brings_dtypes_together():
