@@ -286,6 +286,8 @@ def test_what_a_branch_computes_of_values_around_it_is_not_run_without_it():
     assert [slope(0.0), slope(4.0)] == [0.0, 0.25]
     entry = pb.compile(lambda x, i: pb.cond(i < 0, lambda: 0.0, lambda: pb.cond(i < 2, lambda: x[i], lambda: 9.0)))
     assert [entry(np.array([3.0, 4.0]), i) for i in (-5, 1, 7)] == [0.0, 4.0, 9.0]
+    places = pb.compile(lambda x, i: pb.cond(i[0] < 2, lambda: x[..., i, :].sum(), lambda: 7.0))
+    assert places(np.zeros((2, 0, 3)), np.array([4, 5])) == 7.0  # an axis without entries: no place is in bounds
     inverse = pb.compile(lambda x: pb.cond(x[0] > 0, lambda: np.linalg.inv(np.diag(x)).sum(), lambda: np.sum(x)))
     assert inverse(np.array([-1.0, 0.0])) == -1.0
 
