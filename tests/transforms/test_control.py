@@ -292,6 +292,17 @@ def test_what_a_branch_computes_of_values_around_it_is_not_run_without_it():
     assert inverse(np.array([-1.0, 0.0])) == -1.0
 
 
+def test_a_branch_pays_nothing_to_what_it_does_not_use():
+    def f(x):
+        root = np.sqrt(x)  # runs in any case
+        return np.sum(pb.cond(x[0] > 0, lambda: root, lambda: 3.0 * x))
+
+    with np.errstate(divide="ignore"):
+        for slope in (pb.grad(f), pb.compile(pb.grad(f))):
+            assert slope(np.array([0.0, 4.0])).tolist() == [3.0, 3.0]
+            assert slope(np.array([4.0, 1.0])).tolist() == [0.25, 0.5]
+
+
 def test_cond_brings_dtypes_together():
     f = pb.compile(lambda c, x: pb.cond(c, lambda x: x, lambda x: 1.0, x))
     assert f(np.True_, np.float32(2.0)) == np.float32(2.0)
