@@ -6,8 +6,10 @@ import operator
 
 import numpy as np
 import pytest
+import scipy.special
 
 import amount
+import payback as pb
 from ops import checks
 from ops.samples import FLOATS, OPERATORS, POINTWISE, traced
 from payback.ops.append import snapshot
@@ -173,3 +175,10 @@ def test_chains_of_mixed_dtypes(seed):
         if bar is not None:
             assert np.shape(bar) == np.shape(x)
             assert np.asarray(bar).dtype == np.asarray(x).dtype, (bar, x)
+
+
+def test_what_is_told_of_conditions_is_a_float():
+    """Without numbers, too, where NumPy is not asked."""
+    told = [np.mean, np.linalg.norm, scipy.special.logsumexp]
+    found = pb.compile(lambda x: [f(x > 0) for f in told])(np.array([1.0, -2.0, 3.0]))
+    np.testing.assert_allclose(found, [f(np.array([True, False, True])) for f in told], rtol=1e-15)

@@ -201,6 +201,9 @@ def test_no_steps(remat):
     assert slopes[2] == 0.0
     assert pb.jvp(lambda h: f(h, x, 2.0)[0], (H,), (H,))[1].tolist() == H.tolist()
     assert_close(pb.compile(f)(H, x, 2.0), (H, ys))
+    around = lambda w: pb.scan(lambda c, t: (c + np.log(w) * t, None), w, np.zeros(0), remat=remat)[0]  # noqa: E731
+    with np.errstate(divide="ignore"):
+        assert [pb.grad(around)(0.0), pb.compile(pb.grad(around))(0.0)] == [1.0, 1.0]
 
 
 def test_variables_from_around():
@@ -276,6 +279,28 @@ def test_cond_runs_one_branch():
     slope = pb.compile(pb.grad(lambda x: pb.cond(x > 0, lambda x: np.sqrt(x), lambda x: 0.0 * x, x)))
     assert slope(0.0) == 0.0
     assert slope(4.0) == 0.25
+
+
+def test_what_a_branch_computes_of_values_around_it_is_not_run_without_it():
+    slope = pb.compile(pb.grad(lambda x: pb.cond(x > 0, lambda: np.sqrt(x), lambda: 0.0 * x)))
+    assert [slope(0.0), slope(4.0)] == [0.0, 0.25]
+    entry = pb.compile(lambda x, i: pb.cond(i < 0, lambda: 0.0, lambda: pb.cond(i < 2, lambda: x[i], lambda: 9.0)))
+    assert [entry(np.array([3.0, 4.0]), i) for i in (-5, 1, 7)] == [0.0, 4.0, 9.0]
+    places = pb.compile(lambda x, i: pb.cond(i[0] < 2, lambda: x[..., i, :].sum(), lambda: 7.0))
+    assert places(np.zeros((2, 0, 3)), np.array([4, 5])) == 7.0  # an axis without entries: no place is in bounds
+    inverse = pb.compile(lambda x: pb.cond(x[0] > 0, lambda: np.linalg.inv(np.diag(x)).sum(), lambda: np.sum(x)))
+    assert inverse(np.array([-1.0, 0.0])) == -1.0
+
+
+def test_a_branch_pays_nothing_to_what_it_does_not_use():
+    def f(x):
+        root = np.sqrt(x)  # runs in any case
+        return np.sum(pb.cond(x[0] > 0, lambda: root, lambda: 3.0 * x))
+
+    with np.errstate(divide="ignore"):
+        for slope in (pb.grad(f), pb.compile(pb.grad(f))):
+            assert slope(np.array([0.0, 4.0])).tolist() == [3.0, 3.0]
+            assert slope(np.array([4.0, 1.0])).tolist() == [0.25, 0.5]
 
 
 def test_cond_brings_dtypes_together():

@@ -55,7 +55,7 @@ def _index_adjoint(m: Any, bar: Any, slot: int, x: Any, *arrays: Any, template: 
 def reshaped(payment: Scattered, shape: tuple[int, ...]) -> Any:
     """What adding it to zeros comes to, where every entry was read once, in order; else None."""
     value = payment.value
-    if type(value) is not np.ndarray or payment.arrays or not value.size or value.size != prod(shape):
+    if type(value) is not np.ndarray or payment.arrays or value.size != prod(shape):
         return None
     for part in payment.template:
         if not (part is None or type(part) is int or part is Ellipsis or part == _ALL):

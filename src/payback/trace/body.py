@@ -20,7 +20,7 @@ from payback.ad.sweep import sweep
 from payback.errors import InputError
 from payback.ir.aval import BOOL, Aval
 from payback.ir.graph import Graph
-from payback.ir.node import NO_PARAMS, Node, ancestors
+from payback.ir.node import NO_PARAMS, Node, ancestors, next_id
 from payback.ops.append import append, apply, const
 from payback.ops.recording import Recording, Term
 from payback.ops.row import CONST, INPUT, TABLE
@@ -230,15 +230,18 @@ def _beside_masks(
 
 
 def enclosed(
-    inputs: Sequence[Node], outputs: Sequence[Node], fixed: Mapping[Node, Any] = MappingProxyType({})
-) -> tuple[Body, list[Node]]:
+    inputs: Sequence[Node], outputs: Sequence[Node], fixed: Mapping[Node, Any] = MappingProxyType({}),
+    since: int | None = None,
+) -> tuple[Body, list[Node]]:  # fmt: skip
     """The body of what was computed from the inputs, and the nodes from around it that are its further inputs.
 
     fixed: inputs that nobody can give other numbers than these.
+    since: the id from which on all that was computed belongs to the body, from whatever it was.
     """
     own = {*inputs, *fixed}
-    born = min((node.id for node in inputs), default=np.inf)
-    order = ancestors(outputs, floor=min((node.id for node in inputs), default=0), cut=frozenset(inputs))
+    first = min((node.id for node in inputs), default=since)
+    born = np.inf if first is None else first
+    order = ancestors(outputs, floor=first or 0, cut=frozenset(inputs))
     inside = set(own)
     captured: dict[Node, None] = {}
     # A younger input with a value belongs to a derivative inside the function, which is done: it is a constant to all
@@ -248,7 +251,8 @@ def enclosed(
         young = node.value is not None and node.id > born and node not in own
         if young and (all(arg in done or arg.op is CONST for arg in node.args) if node.args else node.op is INPUT):
             done.add(node)
-        if node not in own and any(arg in inside for arg in node.args):
+        whole = since is not None and node.id >= since and node.args
+        if node not in own and (whole or any(arg in inside for arg in node.args)):
             inside.add(node)
             captured |= dict.fromkeys(arg for arg in node.args if arg not in inside and arg.op is not CONST)
     captured |= dict.fromkeys(node for node in outputs if node not in inside and node.op is not CONST)
@@ -276,18 +280,20 @@ class TracedBody(NamedTuple):
 
 def trace_body(
     f: Callable[..., Any], avals: Sequence[Aval], rebuild: Callable[[list[Any]], tuple[Any, ...]],
-    strides: Sequence[tuple[int, ...] | None] | None = None,
+    strides: Sequence[tuple[int, ...] | None] | None = None, *, whole: bool = False,
 ) -> TracedBody:  # fmt: skip
     """Trace `f(*rebuild(leaves))` without numbers, one leaf for each aval.
 
     strides: of each leaf, as `strides_of` gives them.
+    whole: whether the body holds what f computes from values around it alone, too: it is not to run unless f does.
     Raises TraceError where f looks at a number.
     """
     inputs = [fresh(aval, steps) for aval, steps in zip(avals, strides or [None] * len(avals), strict=True)]
     given = [argument(Traced(node)) for node in inputs]
+    since = next_id() if whole else None
     result = finished(call(f, rebuild(list(given)), {}))
     close(inputs)
-    body, captured = enclosed(inputs, [node_of(leaf) for leaf in leaves(result)])
+    body, captured = enclosed(inputs, [node_of(leaf) for leaf in leaves(result)], since=since)
     written = [k for k, (x, node) in enumerate(zip(given, inputs, strict=True)) if is_written(x, node)]
     return TracedBody(body, captured, result, written)
 

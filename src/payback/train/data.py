@@ -29,7 +29,7 @@ def check_rows(
             fix="write X[:, None] for one feature, X[None, :] for one sample",
         )
     if y.ndim == 0 or len(X) != len(y):
-        several = isinstance(given, (list, tuple)) and len(y.shape) > 0 and X.shape[1:2] == y.shape[:1]
+        several = isinstance(given, (list, tuple)) and X.shape[1:2] == y.shape[:1]
         fix = "put arrays side by side, np.concatenate(X, axis=1): a network may take its columns apart"
         raise ShapeError(f"X has {len(X)} rows and y has the shape {y.shape}", why="each sample needs its target",
                          fix=fix if several else None)  # fmt: skip

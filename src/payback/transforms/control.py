@@ -203,7 +203,7 @@ def _in_blocks(body: Body, args: list[Node], params: dict[str, Any], where: Any)
 
 
 def _branch(f: Function, operands: tuple[Any, ...], avals: list[Aval]) -> TracedBody:
-    return trace_body(f, avals, lambda values: unflatten(operands, iter(values)))
+    return trace_body(f, avals, lambda values: unflatten(operands, iter(values)), whole=True)
 
 
 def _with_captured(traced: TracedBody, own: int, captured: list[Node], gives: Sequence[Aval]) -> Body:

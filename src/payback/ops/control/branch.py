@@ -36,9 +36,17 @@ def _vjp(m: Any, bar: list[Any], args: list[Any], y: Any, wanted: list[int], hig
     present = owed(bar)
     slots = tuple(slot - 1 for slot in wanted if slot and is_floating(high.takes[slot - 1]))
     avals = [high.takes[slot] for slot in slots]
-    pulled = [_complete(body, body.pullback(slots, present), avals, 0) for body in (high, low)]
-    made = m.branch(*args, *[bar[k] for k in present], high=pulled[0], low=pulled[1])
-    return [None, *scattered_among(slots, [True] * len(slots), parts(m, made, len(slots)), len(args) - 1)]
+    pulled = [body.pullback(slots, present) for body in (high, low)]
+    pays, otherwise = (_complete(body, made, avals, 0) for body, made in zip((high, low), pulled, strict=True))
+    made = m.branch(*args, *[bar[k] for k in present], high=pays, low=otherwise)
+    found = parts(m, made, len(slots))
+    answers: list[Any] = [None] * len(args)
+    for slot, paid, of_high, of_low in zip(slots, found, *(each.answered for each in pulled), strict=True):
+        if of_high and of_low:
+            answers[slot + 1] = paid
+        elif of_high or of_low:  # the zero of the branch that does not use it must not meet an infinite partial
+            answers[slot + 1] = m.select(args[0] if of_high else m.logical_not(args[0]), paid, None)
+    return answers
 
 
 def _jvp(m: Any, dots: dict[int, Any], args: list[Any], y: Any, high: Any, low: Any) -> list[Any]:

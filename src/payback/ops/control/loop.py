@@ -60,7 +60,8 @@ def _scan_vjp(
     takes, gives = body.takes, body.gives
     made = len(gives) - carried
     moving = [k for k in range(carried) if is_floating(gives[k])]  # of what is carried
-    fixed = [slot for slot in wanted if slot < constants and is_floating(takes[slot])]
+    # no step pays nothing, which an infinite partial of what is around the loop must not meet as a zero
+    fixed = [slot for slot in wanted if length and slot < constants and is_floating(takes[slot])]
     sequences = [slot for slot in wanted if slot >= constants + carried and is_floating(takes[slot])]
     paid = [k for k in range(made) if bar[carried + k] is not None]
     kept = [k for k in moving if bar[carried + made + k] is not None]
