@@ -79,3 +79,18 @@ def test_what_loses_is_named_once_with_its_numbers():
     assert place.what == "(x + 1e4) - 1e4"
     assert place.lost > 3
     assert place.fact == "10000.09961 - 10000 = 0.099609375"
+
+
+def test_of_what_is_beyond_the_dtype_no_digit_is_right():
+    """But where nothing depends on it, as behind a `where`, that loses nothing."""
+    x = np.array([1.0, 2.0, 100.0], np.float32)
+    found = pb.explain(lambda x: np.log(np.sum(np.exp(x))), x).digits()
+    assert (found.value.least, found["x"].noise) == (0.0, 3)
+    (place,) = found.places
+    assert (place.what, place.fact) == ("np.exp(x)", "it is 2.7e+43, beyond float32")
+    found = pb.explain(lambda x: np.sum(np.where(x < 50, np.exp(x), x)), x).digits()
+    assert (found.value.least, found["x"].noise, found.places) == (found.value.most, 0, ())
+
+
+def test_a_leaf_that_nothing_reads_has_no_digits():
+    assert list(pb.explain(lambda x, y: y * 2, 1.0, 2.0).digits().leaves) == ["y"]
