@@ -63,8 +63,8 @@ class Loss:
 class Right:
     """The gradient by one leaf, or the value.
 
-    digits: how many of each entry are right, from 0 to those of the dtype, none of a NaN; at least `least`, in the median
-    `median`.
+    digits: how many of each entry are right, from 0 to those of the dtype, none of a NaN; at least `least`, in the
+    median `median`.
     noise: of how many entries none is: they are 0 but for rounding, as far as anybody knows.
     """
 
