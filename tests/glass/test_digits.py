@@ -51,6 +51,13 @@ def test_what_not_even_the_wider_dtype_knows_counts_as_lost():
 
 
 @needs_long_double
+def test_digits_that_both_dtypes_round_away_count_as_lost():
+    """1 + 1e-13 is 1 beside 1e10 in long doubles, too."""
+    found = pb.explain(lambda x: 1 / (((1.0 + x**2) + 1e10) - 1e10) * x, 3e-7).digits()
+    assert found.value.least < 13
+
+
+@needs_long_double
 def test_a_difference_that_is_exact_loses_nothing():
     found = pb.explain(lambda x: ((3.0 + x) - 5.0) * x, 2.0).digits()
     assert (found["x"].least, found.value.least, found.places) == (found["x"].most, found.value.most, ())

@@ -5,8 +5,8 @@ double, on the same inputs, and swept.  What the two differ by is what rounding 
 than its operands do has lost the digits.  Inputs count as exact.
 
 The wider dtype has roundings of its own.  So it is run a second time with each result that is not exact moved by up to
-one of them (stochastic arithmetic: Vignes, Math. Comput. Simul. 35, 1993); a number that moves as much as it is large
-is not known there either, and counts as lost.
+one of them (stochastic arithmetic: Vignes, Math. Comput. Simul. 35, 1993); digits that move are not known there
+either, and count as lost.
 """
 
 from __future__ import annotations
@@ -258,8 +258,7 @@ class _Errors:
         here, there, again = (np.asarray(x) for x in (here, there, again))
         with np.errstate(all="ignore"):
             apart, size = np.abs(there - here.astype(there.dtype)), np.abs(there)
-            unknown = np.abs(again - there)
-            apart = np.where(unknown > 0.1 * size, np.maximum(apart, unknown), apart)
+            apart = np.fmax(apart, np.abs(again - there))
         size = np.where(np.isfinite(size), size, 0.0)
         beyond = ~np.isfinite(here) & np.isfinite(there)
         if paid is not None and np.shape(paid) == np.shape(here):
