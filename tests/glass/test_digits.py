@@ -51,6 +51,13 @@ def test_what_not_even_the_wider_dtype_knows_counts_as_lost():
 
 
 @needs_long_double
+def test_digits_that_both_dtypes_round_away_count_as_lost():
+    """1 + 1e-13 is 1 beside 1e10 in long doubles, too."""
+    found = pb.explain(lambda x: 1 / (((1.0 + x**2) + 1e10) - 1e10) * x, 3e-7).digits()
+    assert found.value.least < 13
+
+
+@needs_long_double
 def test_a_difference_that_is_exact_loses_nothing():
     found = pb.explain(lambda x: ((3.0 + x) - 5.0) * x, 2.0).digits()
     assert (found["x"].least, found.value.least, found.places) == (found["x"].most, found.value.most, ())
@@ -79,3 +86,18 @@ def test_what_loses_is_named_once_with_its_numbers():
     assert place.what == "(x + 1e4) - 1e4"
     assert place.lost > 3
     assert place.fact == "10000.09961 - 10000 = 0.099609375"
+
+
+def test_of_what_is_beyond_the_dtype_no_digit_is_right():
+    """But where nothing depends on it, as behind a `where`, that loses nothing."""
+    x = np.array([1.0, 2.0, 100.0], np.float32)
+    found = pb.explain(lambda x: np.log(np.sum(np.exp(x))), x).digits()
+    assert (found.value.least, found["x"].noise) == (0.0, 3)
+    (place,) = found.places
+    assert (place.what, place.fact) == ("np.exp(x)", "it is 2.7e+43, beyond float32")
+    found = pb.explain(lambda x: np.sum(np.where(x < 50, np.exp(x), x)), x).digits()
+    assert (found.value.least, found["x"].noise, found.places) == (found.value.most, 0, ())
+
+
+def test_a_leaf_that_nothing_reads_has_no_digits():
+    assert list(pb.explain(lambda x, y: y * 2, 1.0, 2.0).digits().leaves) == ["y"]

@@ -5,8 +5,8 @@ double, on the same inputs, and swept.  What the two differ by is what rounding 
 than its operands do has lost the digits.  Inputs count as exact.
 
 The wider dtype has roundings of its own.  So it is run a second time with each result that is not exact moved by up to
-one of them (stochastic arithmetic: Vignes, Math. Comput. Simul. 35, 1993); a number that moves as much as it is large
-is not known there either, and counts as lost.
+one of them (stochastic arithmetic: Vignes, Math. Comput. Simul. 35, 1993); digits that move are not known there
+either, and count as lost.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ class Loss:
 class Right:
     """The gradient by one leaf, or the value.
 
-    digits: how many of each entry are right, from 0 to those of the dtype; at least `least`, in the median `median`.
+    digits: how many of each entry are right, from 0 to those of the dtype, none of a NaN; at least `least`, in the
+    median `median`.
     noise: of how many entries none is: they are 0 but for rounding, as far as anybody knows.
     """
 
@@ -170,7 +171,7 @@ class _Wide:
         back = {self.of[node]: node for node in self.of}
         seed = {self.of[top]: seed_for(self.of[top])}
         try:
-            found = sweep(gradient, seed, [self.of[leaf] for leaf in leaves], keep=everything)
+            found = sweep(gradient, seed, [self.of[leaf] for leaf in leaves if leaf in self.of], keep=everything)
         except (TypeError, np.linalg.LinAlgError) as problem:
             told = ", ".join(sorted(self.narrow)) or str(problem)
             raise InputError(f"the gradient has no form in {wider.__name__}", why=f"{told} is not computed in it",
@@ -244,23 +245,30 @@ class _Errors:
         info = np.finfo(book.top.node.aval.dtype)
         self.eps, self.most = float(info.eps), -float(np.log10(info.eps))
         self.settled = {a.node: a.settled for a in book.nodes if a.settled is not None and _plain(a.node)}
-        self.value = {node: self._of(node.value, made.value, moved.of[node].value)
+        self.value = {node: self._of(node.value, made.value, moved.of[node].value, wide.adjoint.get(node))
                       for node, made in wide.of.items() if _plain(node) and _floating(node.value)}  # fmt: skip
         self.adjoint = {node: self._of(bar, wide.adjoint[node], moved.adjoint.get(node, wide.adjoint[node]))
                         for node, bar in self.settled.items() if node in wide.adjoint}  # fmt: skip
 
-    def _apart(self, here: Any, there: Any, again: Any) -> tuple[Any, Any]:
-        """(how far each entry is off, how large it is)."""
-        here, there, again = (np.asarray(x) for x in (here, there, again))
-        apart, size = np.abs(there - here.astype(there.dtype)), np.abs(there)
-        unknown = np.abs(again - there)
-        apart = np.where(unknown > 0.1 * size, np.maximum(apart, unknown), apart)
-        return np.where(np.isfinite(apart), apart, 0.0), np.where(np.isfinite(size), size, 0.0)
+    def _apart(self, here: Any, there: Any, again: Any, paid: Any = None) -> tuple[Any, Any]:
+        """(how far each entry is off, how large it is): as far as the largest is large, where it is beyond the dtype.
 
-    def _of(self, here: Any, there: Any, again: Any) -> float:
-        apart, size = self._apart(here, there, again)
-        most, largest = (float(np.max(x, initial=0.0)) for x in (apart, size))
-        return 0.0 if most == 0 else most / largest if largest else np.inf
+        paid: the adjoint of these; an entry that nothing is owed to is not taken.
+        """
+        here, there, again = (np.asarray(x) for x in (here, there, again))
+        with np.errstate(all="ignore"):
+            apart, size = np.abs(there - here.astype(there.dtype)), np.abs(there)
+            apart = np.fmax(apart, np.abs(again - there))
+        size = np.where(np.isfinite(size), size, 0.0)
+        beyond = ~np.isfinite(here) & np.isfinite(there)
+        if paid is not None and np.shape(paid) == np.shape(here):
+            beyond &= np.asarray(paid) != 0
+        return np.where(beyond, max(np.max(size, initial=0.0), 1.0), np.where(np.isfinite(apart), apart, 0.0)), size
+
+    def _of(self, here: Any, there: Any, again: Any, paid: Any = None) -> float:
+        apart, size = self._apart(here, there, again, paid)
+        most, largest = (np.max(x, initial=0.0) for x in (apart, size))
+        return 0.0 if most == 0 else float(most / largest) if largest else np.inf
 
     def right(self, leaf: Node) -> Array:
         """How many digits of each entry of a leaf's gradient are right."""
@@ -272,7 +280,8 @@ class _Errors:
         apart, size = self._apart(here, there, again)
         with np.errstate(all="ignore"):
             found = -np.log10(np.where(size > 0, apart / np.where(size > 0, size, 1), np.where(apart > 0, 1.0, 0.0)))
-        return np.asarray(np.clip(found, 0.0, self.most), float)
+        found = np.where(np.isnan(here), 0.0, found)
+        return np.asarray(np.clip(found, 0.0, self.most) + 0.0, float)
 
     def places(self, names: Mapping[Node, str]) -> Iterator[Loss]:
         """Nodes that lose digits, those that lose most first."""
@@ -307,7 +316,8 @@ class _Errors:
         return float(np.log10(min(error, 1.0) / min(max(before, self.eps), 1.0))) if error > self.eps else 0.0
 
     def _fact(self, node: Node) -> str:
-        apart, _ = self._apart(node.value, self.wide.of[node].value, self.moved.of[node].value)
+        there = self.wide.of[node].value
+        apart, _ = self._apart(node.value, there, self.moved.of[node].value, self.wide.adjoint.get(node))
         at = np.unravel_index(int(np.argmax(apart)), apart.shape)
 
         def entry(value: Any) -> str:
@@ -315,6 +325,8 @@ class _Errors:
             spread = np.broadcast_to(array, apart.shape) if array.ndim <= apart.ndim and array.size != 1 else array
             return f"{spread[at] if array.size != 1 else array.reshape(()).item():.10g}"
 
+        if not np.isfinite(np.asarray(node.value)[at]):
+            return f"it is {np.format_float_scientific(np.asarray(there)[at], 1)}, beyond {node.aval.dtype}"
         if node.op.name in ("add", "sub") and all(_spreads(arg.value, apart.shape) for arg in node.args):
             a, b = (entry(arg.value) for arg in node.args)
             sign = "+" if node.op.name == "add" else "-"
