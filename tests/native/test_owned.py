@@ -8,6 +8,7 @@ import pytest
 import amount
 import payback as pb
 from payback.native.lower.move import Published
+from payback.native.lower.products.product import Product
 from payback.native.lower.products.streams import Streams
 from payback.native.planning import owned, waits
 from payback.native.running import cores, loop, reuse
@@ -99,6 +100,16 @@ def test_parameters_belong_to_who_updates_them():
                 before = min(max(middle - first, 0), last - first)
                 foreign += before if command.owner == 1 else last - first - before
     assert foreign <= owned.UNIT * 128
+
+
+def test_what_a_thread_does_one_after_another_works_in_one_room():
+    expected, _ = trained((20, 64, 64, 64, 1), 1, batch=200)
+    found, made = trained((20, 64, 64, 64, 1), 2, batch=200)
+    assert found == expected
+    for owner in (0, 1):
+        products = [c for c in made.planner.commands if type(c.kernel) is Product and (c.owner or 0) == owner]
+        rooms = {command.operands[3].buffer for command in products if not waits.shares(command)}
+        assert len(products) >= 2 * len(rooms), (len(products), len(rooms))
 
 
 def test_rows_that_are_written_from_end_to_end_have_owners():

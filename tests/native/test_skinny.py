@@ -9,7 +9,7 @@ import amount
 import payback as pb
 from payback.native.codegen.emit import lanes_of, llvm_type
 from payback.native.lower.products.blocked.tile import registers
-from payback.native.lower.products.high import High
+from payback.native.lower.products.high import High, high
 from payback.native.lower.products.inner import Inner
 from payback.native.lower.products.matrix_vector import Dots
 from payback.native.lower.products.streams import Streams
@@ -180,3 +180,10 @@ def test_the_bits_do_not_depend_on_the_threads(dtype, monkeypatch):
             assert all(command.kernel.split for command in program.commands)
             found.append(program(*args)[0].tobytes())
         assert len(set(found)) == 1
+
+
+def test_rows_are_copied_block_by_block():
+    """What is copied of a long sum's rows is no more than a block of it; threads that have no columns copy none."""
+    wide, thin = (high("f8", (40, n, 7000, 7000, 1, n, 1, n, 1), None, True) for n in (300, 30))
+    assert wide.scratch(40, 7000) <= wide.scratch(40, 320) < wide.scratch(40, 7000) * 2
+    assert wide.split > thin.split

@@ -42,7 +42,10 @@ def owned(commands: Sequence[Command], threads: int) -> list[list[Command]] | No
     homes = _homes(commands, threads)
     pieces = [_pieces(command, homes, threads) for command in commands]
     if team_of(seconds_of([*chain(*pieces)]), threads) > 1:
-        return list(_phases([*_published(commands, homes, pieces), *pieces]))
+        phases = list(_phases([*_published(commands, homes, pieces), *pieces]))
+        for phase in phases:
+            _one_room(phase)
+        return phases
     for command in commands:
         command.owner = None
     return None
@@ -69,6 +72,15 @@ def _phases(all_pieces: list[list[Command]]) -> Iterator[list[Command]]:
                 phase += pieces
         yield phase
         left = behind
+
+
+def _one_room(phase: Sequence[Command]) -> None:
+    """What a thread does in a phase it does one after another: all its products work in one room."""
+    rooms: dict[int, Buffer] = {}
+    for command in phase:
+        if isinstance(command.kernel, Product) and not waits.shares(command):
+            own = command.operands[3].buffer
+            command.replace(own, rooms.setdefault(command.owner or 0, own))
 
 
 def _homes(commands: Sequence[Command], threads: int) -> dict[Buffer, list[int]]:

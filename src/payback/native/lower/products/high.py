@@ -12,7 +12,7 @@ from payback.native import ir
 from payback.native.codegen.emit import BYTE, Emitter, itemsize, lanes_of
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments, fold
-from payback.native.lower.products.blocked.choice import unit
+from payback.native.lower.products.blocked.choice import blocks_of, unit
 from payback.native.lower.products.blocked.gemm import block_size
 from payback.native.lower.products.blocked.packing import SLACK, least, pack_a
 from payback.native.lower.products.blocked.place import Place, lane_mask, masked_load
@@ -54,14 +54,14 @@ class High(NamedTuple):
             scratch = e.at(scratch, b.mul(args.team()[0], size), BYTE)
             start, stop = args.share(n, LINE * lanes)
         last = b.sub(m, rows)
-        with e.loop(0, m, self.rows) as i:
-            first = b.mul(least(e, i, last), a0)
-            into = e.at(scratch, b.mul(i, k), kind)
-            b.call(pack_a(e, kind, self.rows, self.a_unit), [rows, k, e.at(a, first, kind), a0, a1, into])
         step = block_size(e, k)
         whole = b.add(start, b.and_(b.sub(stop, start), e.int(-lanes)))
         with e.loop(0, k, step) as k0:
             depth, begin = least(e, step, b.sub(k, k0)), b.icmp_signed("==", k0, e.int(0))
+            with e.loop(0, m, self.rows) as i:
+                first = e.at(a, b.add(b.mul(least(e, i, last), a0), b.mul(k0, a1)), kind)
+                into = e.at(scratch, b.mul(i, depth), kind)
+                b.call(pack_a(e, kind, self.rows, self.a_unit), [rows, depth, first, a0, a1, into])
             lines = e.at(of_b, b.mul(k0, b0), kind)
             # further rows of this block are fetched, or the rows of further columns where there are few
             beside = b.mul(e.int(lanes), b.udiv(b.add(depth, e.int(AHEAD)), depth))
@@ -71,7 +71,7 @@ class High(NamedTuple):
                 j: ir.Value, count: ir.Value | None, k0=k0, depth=depth, begin=begin, lines=lines, far=far
             ) -> None:  # fmt: skip
                 with e.loop(0, m, self.rows) as i:
-                    panel = e.at(scratch, b.add(b.mul(i, k), b.mul(k0, rows)), kind)
+                    panel = e.at(scratch, b.mul(i, depth), kind)
                     sums = self._sums(e, kind, b.freeze(panel), b.freeze(e.at(lines, j, kind)), (b0, far), depth, count)
                     row, known = b.freeze(least(e, i, last)), {}
                     places = [Place(e, kind, lanes, row, j, count, False, (r, 0), known) for r in range(self.rows)]
@@ -120,8 +120,8 @@ class High(NamedTuple):
         return fold(e, rounds, depth, 1, sums, several(1))
 
     def scratch(self, m: int, k: int) -> int:
-        """Bytes for rows of A, of each thread: a multiple of 64."""
-        size = -(-m // self.rows) * self.rows * k * itemsize(pointwise.register_type(self.code)) + SLACK
+        """Bytes for a block of rows of A, of each thread: a multiple of 64."""
+        size = -(-m // self.rows) * self.rows * blocks_of(k)[1] * itemsize(pointwise.register_type(self.code)) + SLACK
         return -(-size // 64) * 64
 
 
@@ -135,4 +135,4 @@ def high(code: str, numbers: tuple[int, ...], after: Any, split: bool) -> High |
     rows = -(-m // -(-m // most))
     if k * n * itemsize(kind) < FAR or (rows < m and (rows < AGAIN or after is not None)):
         return None
-    return High(code, rows, unit((a0, a1), m, k), after, split)
+    return High(code, rows, unit((a0, a1), m, k), after, split and n > LINE * lanes)

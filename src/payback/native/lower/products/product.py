@@ -246,7 +246,8 @@ class Source(NamedTuple):
             if self.after is not None and k <= K_BLOCK:  # a function of its own, which need not add up blocks
                 how = replace(how, blocked=False)
             key = Product(how, how.ways, batch, self.after, shared)
-        scratch = layout.whole(Buffer("arena", np.dtype(np.uint8), size * (self.threads if shared else 1)), (size,))
+        rooms = self.threads if getattr(key, "split", shared) else 1
+        scratch = layout.whole(Buffer("arena", np.dtype(np.uint8), size * rooms), (size,))
         read = [view for view, store in self.others if not store]
         written = [view for view, store in self.others if store]
         return self._made(key, [*views, target, scratch, *[view for view, _ in self.others]],
