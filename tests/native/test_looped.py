@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import payback as pb
+from payback.native.codegen.emit import FLOAT32, lanes_of
 from payback.native.lower.products.looped import Looped
 from payback.native.running import cores
 from payback.native.running.program import Program
@@ -58,3 +59,14 @@ def test_exact_and_the_same_bits_on_any_number_of_threads(case, dtype, monkeypat
             np.testing.assert_array_equal(one, wanted)
         seen.add(b"".join(np.asarray(part).tobytes() for part in program(*other)))
     assert len(seen) == 1
+
+
+def test_columns_that_lie_the_other_way_are_copied_where_vectors_would_stay_half_empty():
+    lanes = lanes_of(FLOAT32)
+    g = np.random.default_rng(0)
+    for columns, turned in ((lanes + lanes // 4, True), (2 * lanes, False)):
+        x = g.integers(-2, 3, (400, 25, 16)).astype(np.float32)
+        w = g.integers(-2, 3, (25, columns, 16)).astype(np.float32)
+        program = Program(trace(lambda x, w: np.einsum("kij,nkj->nki", w, x), x, w).graph)
+        assert (Looped in {type(command.kernel) for command in program.commands}) == turned
+        np.testing.assert_array_equal(program(x, w)[0], np.einsum("kij,nkj->nki", w, x))

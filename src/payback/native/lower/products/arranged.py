@@ -85,8 +85,8 @@ def _price_of_way(way: tuple[list[int], list[list[int]], str]) -> tuple[float, i
     return price(*way) * FAR ** sum(stride >= PAGE for stride in apart), sum(apart)
 
 
-def price(extents: list[int], moves: list[list[int]], tags: str) -> float:
-    """Of products of matrices with loops around them."""
+def price(extents: list[int], moves: list[list[int]], tags: str, lanes: int = 4) -> float:
+    """Of products of matrices with loops around them; lanes: of the vectors that columns fill, or not."""
     size = {kind: prod(n for n, tag in zip(extents, tags, strict=True) if tag == kind) for kind in "mnkbr"}
     tiles = -(-size["m"] // 4) * 4 * -(-size["n"] // 4) * 4
     m, n, k = (tags.rfind(kind) for kind in "mnk")
@@ -94,6 +94,8 @@ def price(extents: list[int], moves: list[list[int]], tags: str) -> float:
         *(size[kind] for kind in "mnk"), moves[1][n], moves[2][n], 2 * prod(extents)
     ):
         return size["b"] * (BEGIN + FMA * tiles * (size["r"] * size["k"] + STORE))
+    if size["n"] > lanes:
+        tiles = -(-size["m"] // 4) * 4 * -(-size["n"] // lanes) * lanes
     packed = 0.0
     if m >= 0 and k >= 0 and moves[0][m] != 1 != moves[0][k] and size["m"] * size["k"] > LINES:
         packed += PACK * size["m"] * size["k"]
@@ -111,24 +113,25 @@ def price_of_loops(extents: list[int], moves: list[list[int]], tags: str) -> flo
 
 
 def arranged(
-    spec: Spec, a: View, b: View, target: layout.Shape, shape_of: Callable[..., Any]
+    spec: Spec, a: View, b: View, target: layout.Shape, shape_of: Callable[..., Any], lanes: int
 ) -> tuple[float, Spec, tuple[bool, bool]]:
     """The price; the letters of both operands in an order in which they are worth copying, and which of them are to be.
 
-    target: the result's shape, which will be contiguous.
+    target: the result's shape, which will be contiguous.  lanes: of a vector of its entries.
     """
-    return _arranged(spec, (a.shape, a.strides), (b.shape, b.strides), target, shape_of)
+    return _arranged(spec, (a.shape, a.strides), (b.shape, b.strides), target, shape_of, lanes)
 
 
 @lru_cache(1 << 12)
 def _arranged(
-    spec: Spec, of_a: _Form, of_b: _Form, target: layout.Shape, shape_of: Callable[..., Any]
+    spec: Spec, of_a: _Form, of_b: _Form, target: layout.Shape, shape_of: Callable[..., Any], lanes: int
 ) -> tuple[float, Spec, tuple[bool, bool]]:
     """By shapes and strides: equal layers ask for the same again and again."""
     left, right, out = spec
     nowhere = Buffer("arena", np.dtype(np.uint8), 0)
     a, b = (View(nowhere, 0, *form) for form in (of_a, of_b))
-    best, found = price_of(shape_of(spec, *_forms(a, b), (target, layout.contiguous(target)))), (spec, (False, False))
+    stored = target, layout.contiguous(target)
+    best, found = price_of(shape_of(spec, *_forms(a, b), stored), lanes), (spec, (False, False))
     if best < 4 * AGAIN:
         return best, *found
     summed = [x for x in left if x not in out]
@@ -149,7 +152,7 @@ def _arranged(
                 for view, own in zip(views, copied, strict=True)
             ]
             new = letters[0], letters[1], out
-            cost += price_of(shape_of(new, *_forms(*views), (target, layout.contiguous(target))))
+            cost += price_of(shape_of(new, *_forms(*views), stored), lanes)
             if cost < 0.8 * best:
                 best, found = cost, (new, copied)
     return best, *found
@@ -166,8 +169,8 @@ def _forms(*views: View) -> list[_Form]:
     return [(view.shape, view.strides) for view in views]
 
 
-def price_of(found: Any) -> float:
+def price_of(found: Any, lanes: int = 4) -> float:
     """Of a contraction by its `product.Shape`."""
     if found.plain:
-        return price(found.extents, found.moves, found.tags)
+        return price(found.extents, found.moves, found.tags, lanes)
     return price_of_loops(found.extents, found.moves, found.tags)

@@ -300,7 +300,8 @@ def _arranged(planner: Any, node: Node, a: View, b: View) -> tuple[Spec, View, V
     """The operands as they are, as they were copied for another product, or copied so that this one is quick."""
     old, aval = node.params["spec"], node.aval
     known = [[view, *planner.rearranged.get(arg, ())] for view, arg in zip((a, b), node.args, strict=True)]
-    ways = [(*arranged(old, *views, aval.shape, shape_of), views) for views in product(*known)]
+    lanes = lanes_of(pointwise.register_type(code_of(aval.dtype)))
+    ways = [(*arranged(old, *views, aval.shape, shape_of, lanes), views) for views in product(*known)]
     _, spec, copied, (a, b) = min(ways, key=itemgetter(0))
     made = []
     for view, arg, before, now, again in zip((a, b), node.args, old, spec, copied, strict=False):
