@@ -74,6 +74,7 @@ _WAYS = {
     "rejected": "linalg.orthogonal.lower_rejected",
     "expm": "linalg.exponential.lower_expm",
     "expm_frechet": "linalg.exponential.lower_expm",
+    "eigh": "linalg.symmetric.lower_eigh",
     "repeated": "linalg.repeated.lower_repeated",
 }
 
