@@ -360,7 +360,7 @@ def test_entries_of_an_array_are_not_made_an_array_of_all_to_be_written(monkeypa
     def f(x):
         return sum(np.sin(x[k]) * x[-1 - k] for k in range(len(x)))
 
-    x = np.linspace(0.0, 1.0, 80)
+    x = np.linspace(-1.0, 1.0, 80)
     book, whole = pb.explain(f, x), pb.explain(f, x)
     payment, asked = Ledger.payment, []
     monkeypatch.setattr(Ledger, "payment", lambda *args: asked.append(args) or payment(*args))

@@ -320,6 +320,8 @@ def test_samples_that_part():
 
     found = pb.vmap(lookup)(x, k)
     assert_close(found, np.array([1.5, 4.0, 2.0, 9.0]))
+    around = lambda x, k: pb.cond(k < 3, lambda: x * np.array(table)[k], lambda: x * x)  # noqa: E731
+    assert_close(pb.vmap(around)(x, k), found)
     assert_close(pb.vmap(pb.grad(lookup))(x, k), np.array([1.0, -4.0, 4.0, 6.0]))
     assert_close(pb.grad(lambda x: np.sum(pb.vmap(lookup)(x, k)))(x), np.array([1.0, -4.0, 4.0, 6.0]))
 

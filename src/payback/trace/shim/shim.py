@@ -23,23 +23,23 @@ from payback.trace.assignment.buffer import Buffer
 from payback.trace.assignment.outside import refused
 from payback.trace.assignment.selected import Selected
 from payback.trace.labels import LABELS
-from payback.trace.numpy import calculus as numpy_calculus  # noqa: F401
-from payback.trace.numpy import (
-    einsum,  # noqa: F401
-    series_values,  # noqa: F401
+from payback.trace.numpy import (  # noqa: F401 (what they answer is known once they are imported)
+    calculus,
+    einsum,
+    histograms,
+    indexing,
+    linalg,
+    nan,
+    order,
+    pad,
+    polynomials,
+    products,
+    series_values,
+    shapes,
+    statistics,
+    ufuncs,
+    where,
 )
-from payback.trace.numpy import histograms as numpy_histograms  # noqa: F401
-from payback.trace.numpy import indexing as numpy_indexing  # noqa: F401
-from payback.trace.numpy import linalg as numpy_linalg  # noqa: F401
-from payback.trace.numpy import nan as numpy_nan  # noqa: F401
-from payback.trace.numpy import order as numpy_order  # noqa: F401
-from payback.trace.numpy import pad as numpy_pad  # noqa: F401
-from payback.trace.numpy import polynomials as numpy_polynomials  # noqa: F401
-from payback.trace.numpy import products as numpy_products  # noqa: F401
-from payback.trace.numpy import shapes as numpy_shapes  # noqa: F401
-from payback.trace.numpy import statistics as numpy_statistics  # noqa: F401
-from payback.trace.numpy import ufuncs as numpy_ufuncs  # noqa: F401
-from payback.trace.numpy import where as numpy_where  # noqa: F401
 from payback.trace.plain_arrays import now
 from payback.trace.proof.pure import Known
 from payback.trace.refusals.handled import BOUNDARIES, Witness
