@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 import random
 import subprocess
@@ -20,7 +21,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 import amount
 import payback as pb
 from payback.errors import InputError
-from payback.estimators import Classifier, Regressor
+from payback.estimators import Classifier, Regressor, networks
 from payback.trace.tree import leaves
 from payback.train.stream import Stream
 
@@ -31,7 +32,7 @@ LEFT_OUT = {"check_array_api_input"}  # runs only where SCIPY_ARRAY_API is set
 
 
 def checks():
-    for estimator in (Classifier(hidden=(8,)), Regressor(hidden=(8,))):
+    for estimator in (Classifier(hidden=(8,), weight_decay=0.5), Regressor(hidden=(8,), weight_decay=0.5)):
         for _, check in estimator_checks_generator(estimator):
             name = getattr(check, "func", check).__name__
             if name not in LEFT_OUT:
@@ -224,3 +225,32 @@ def test_without_scikit_learn():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "InputError: pb.estimators needs scikit-learn, which is not installed" in done.stderr
     assert done.stdout == "there\n"
+
+
+def test_what_suits_few_rows_is_cross_validated(monkeypatch):
+    """As `payback train` does it, in X's dtype and for the training's own loss; not where it is told."""
+    tried = []
+
+    def last(recipes, new, x, y, weights, seed, loss):
+        tried.append((len(recipes), [len(new(one).layers) for one in (recipes[0], recipes[-1])], seed, loss, weights))
+        return dataclasses.replace(recipes[-1], epochs=2)
+
+    monkeypatch.setattr(networks, "chosen_recipe", last)
+    x, many = X.astype(np.float32), np.eye(3, dtype=int)[Y]
+    for model, y, loss in (
+        (Classifier(random_state=7), Y, "cross_entropy"),
+        (Classifier(random_state=7), many, "binary_cross_entropy"),
+        (Regressor(loss="huber", random_state=7), X[:, 0], "huber"),
+    ):
+        model.fit(x, y)
+        line = loss != "huber"
+        assert tried.pop() == (5 if line else 3, [3, 1 if line else 3], 7, loss, None)
+        assert model.recipe_["hidden"] == ([] if line else [128])
+        assert model.net_.layers[0].weight.dtype == np.float32
+    Classifier(class_weight={1: 3.0}).fit(x, Y)
+    assert tried.pop()[-1].tolist() == np.where(Y == 1, 3.0, 1.0).tolist()
+    for options, several in ((dict(weight_decay=0.5), 1), (dict(epochs=2), 1), (dict(hidden=(5,)), 3)):
+        Classifier(**options).fit(x, Y)
+        assert tried.pop()[0] == several
+    Classifier(optimizer=pb.optim.Adam(1e-2), epochs=2).fit(x, Y)
+    assert not tried

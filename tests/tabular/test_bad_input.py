@@ -102,6 +102,15 @@ def error_of(call, *args, **options):
             "UTF-16 without a byte-order mark, or no text at all. Save it as UTF-8.",
         ),
         (
+            '[\n  {"a": 1}]',
+            "'{file}' is JSON: payback reads tables as CSV text. Write the table as CSV.",
+        ),
+        ('{"a": [1]}\n{"a": [2]}\n', "'{file}' is JSON: payback reads tables as CSV text. Write the table as CSV."),
+        (
+            "\n<!DOCTYPE html>\n<p>a,b",
+            "'{file}' is a page in HTML or XML: payback reads tables as CSV text. Save the table as CSV.",
+        ),
+        (
             gzip.compress(b"a,b\n1,2\n" * 99, mtime=0)[:20],
             "'{file}' is a broken gzip file: Compressed file ended before the end-of-stream marker was reached. "
             "Compress it again.",
@@ -113,6 +122,13 @@ def test_files(tmp_path, content, message):
     file = tmp_path / "data.csv"
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
     assert error_of(read_csv, file) == message.replace("{file}", str(file))
+
+
+def test_an_address():
+    assert error_of(read_csv, "https://a.example/t.csv") == (
+        "there is no file 'https://a.example/t.csv': payback downloads nothing. Fetch it first, as in: "
+        "curl -L URL | payback train -."
+    )
 
 
 def test_missing_file(tmp_path):
@@ -146,7 +162,7 @@ def test_a_file_larger_than_the_limit_is_not_read_into_memory(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"delimiter": "::"}, "the delimiter is '::': it must be one character. Use ',', ';', '|' or 'tab'."),
+        ({"delimiter": "::"}, "the delimiter is '::': it must be one character. Use ',', ';', '|', 'tab' or 'space'."),
         ({"decimal": "x"}, "the decimal mark is 'x': it is a point or a comma. Use '.' or ','."),
         ({"kinds": {"aa": "numeric"}}, "there is no column 'aa' ({file}). Did you mean 'a'?"),
         (

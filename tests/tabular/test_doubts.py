@@ -57,6 +57,20 @@ def test_what_was_planted_is_found_and_nothing_else(table, seed, classes):
     assert said == [doubt for doubt in expected if "--last" not in doubt]
 
 
+def test_a_class_that_hardly_occurs(table):
+    def said(*counts, classes=True):
+        rows = [f"{k * 7 % 11},c{kind}" for kind, count in enumerate(counts) for k in range(count)]
+        return doubts(table("a,y\n" + "\n".join(rows) + "\n"), ["y"], ["a"], classes=classes)
+
+    assert said(2, 100, 3) == [
+        "'c0' has 2 rows of 105: an answer that is always 'c1' is hardly ever wrong; look at the balanced accuracy, "
+        "and add --class-weight balanced if rare classes matter as much"
+    ]
+    assert not said(2, 100, classes=False)
+    assert not said(3, 100)
+    assert not said(1, 51, 51)
+
+
 def test_a_column_that_counts_the_rows(table):
     draw = np.random.default_rng(0).normal(size=(100, 2)).round(3)
     rows = "".join(f"{k},{a},{b}\n" for k, (a, b) in enumerate(draw, 7))

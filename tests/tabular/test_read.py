@@ -174,6 +174,24 @@ def test_a_first_line_that_names_the_delimiter(table, line):
     assert (read.names, read.notes, read.lines.tolist()) == (["a,b", "c"], (), [3, 4])
 
 
+@pytest.mark.parametrize(
+    ("text", "options", "columns"),
+    [
+        ("  a  b\r\n 1.5   2 \n\t3 4\n", {}, [[1.5, 3.0], [2.0, 4.0]]),
+        ("0.5 7 yes\n.25   8  no\n1 2 yes\n", {}, [[0.5, 0.25, 1.0], [7.0, 8.0, 2.0], ["yes", "no", "yes"]]),
+        ('a b\n1 "x  ""y"\n2 z\n', {"delimiter": "space"}, [[1.0, 2.0], ['x  "y', "z"]]),
+        ("a b\n1 x\n2 y\n", {"delimiter": " "}, [[1.0, 2.0], ["x", "y"]]),
+        ("a b\n" + "12 30.25\n" * 9000, {}, [[12.0] * 9000, [30.25] * 9000]),  # more than is looked at
+        ("first name\nAda L.\nAlan T.\n", {}, [["Ada L.", "Alan T."]]),
+        ("weight\n1 kg\n2 kg\n", {}, [[1.0, 2.0]]),
+    ],
+)
+def test_spaces_between_cells(table, text, options, columns):
+    made = table(text, **options)
+    assert values(made) == columns
+    assert ("cells are divided by spaces" in made.notes) == (len(columns) > 1)
+
+
 def test_blank_lines_before_the_names(table):
     read = table("\n  \na,b\n1,2\n")
     assert read.names == ["a", "b"]

@@ -26,11 +26,11 @@ def net(outputs=1):
     return pb.nn.MLP([3, 16, outputs], seed=0)
 
 
-def decay(y, outputs=1, x=X, weights=None):
+def decay(y, outputs=1, x=X, weights=None, loss=None):
     """The strength that is chosen of three."""
     three = to_try(Recipe(hidden=(16,)), RECIPE, net(outputs), len(x), outputs if y.ndim == 1 else 0)
     assert [recipe.weight_decay for recipe in three] == [1.0, 0.25, 4.0]
-    return chosen_recipe(three, lambda recipe: net(outputs), x, y, weights, 1).weight_decay
+    return chosen_recipe(three, lambda recipe: net(outputs), x, y, weights, 1, loss).weight_decay
 
 
 def test_noise_wants_more_and_curves_want_less():
@@ -44,7 +44,16 @@ def test_rows_that_weigh_nothing_are_not_looked_at():
     labels = (NOISY[:, 0] > 0).astype(int)
     both = np.concatenate([labels, np.full(40, 2)])
     rows = np.concatenate([X, 100 * X[:40]])
-    assert decay(both, 3, rows, {0: 1.0, 1: 1.0, 2: 0.0}) == decay(labels, 3)
+    assert decay(both, 3, rows, (both < 2).astype(float)) == decay(labels, 3)
+    assert decay(both, 3, rows, (np.arange(120) < 39).astype(float)) == 1.0  # too few that weigh
+
+
+def test_a_loss_is_that_of_the_training():
+    """A row that is far off, and many classes at once."""
+    far = CURVED.copy()
+    far[7] = 1e3
+    assert decay(far, loss="huber") < decay(far) == 4.0
+    assert decay((CURVED > 0).astype(float), loss="binary_cross_entropy") == 0.25
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,9 @@ TableName = Annotated[
     Parameter(help=f"A CSV file, also gzipped; - for standard input; or {listed(datasets.names(), 'or')}."),
 ]
 ModelFolder = Annotated[str, Parameter(help="The folder that `payback train --out` wrote.")]
-Delimiter = Annotated[str | None, Parameter(help="What separates the cells, if it is not recognized.")]
+Delimiter = Annotated[
+    str | None, Parameter(help="What separates the cells, if it is not recognized; also tab or space.")
+]
 Decimal = Annotated[str | None, Parameter(help="The decimal mark, . or , if it is not recognized.")]
 
 

@@ -162,7 +162,8 @@ def train(
     with out.waiting("cross-validating") as waiting:
         prepared = prepare(data, targets, task=task, recipe=recipe, test=test, last=last, without=spared, missing=marks,
                            seed=seed, waiting=waiting)  # fmt: skip
-    asked = doubts(data, targets, prepared.model.encoder.feature_names, last=last)
+    unweighted = bool(prepared.model.target.classes) and recipe.class_weight is None
+    asked = doubts(data, targets, prepared.model.encoder.feature_names, last=last, classes=unweighted)
     _tell_table(out, prepared, target is None, task == "auto", asked)
     _tell_training(out, prepared, seed, starts if before is None else 1)
     if before is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
@@ -22,6 +23,7 @@ from payback.optim.optimizers import Optimizer
 from payback.train.fit import fit
 from payback.train.recipe import Recipe
 from payback.train.stream import Stream
+from payback.train.strength import chosen_recipe, to_try
 
 Array = np.ndarray[Any, Any]
 ROWS = 4096  # that the network is asked for at a time
@@ -49,11 +51,13 @@ class _Network(BaseEstimator):
             return int(given)
         return int(check_random_state(given).randint(2**31 - 1))
 
-    def _recipe(self, rows: int, columns: int, classes: int) -> Recipe:
+    def _recipe(self, rows: int, dtype: Any) -> Recipe:
+        """What is asked for."""
         given, hidden = self.optimizer, self.hidden
         if isinstance(hidden, (int, np.integer)):
             hidden = (int(hidden),)
         recipe = Recipe(
+            dtype=np.dtype(dtype).name,
             hidden=None if hidden is None else tuple(int(units) for units in hidden),
             activation=self.activation,
             optimizer=None if isinstance(given, Optimizer) else given,
@@ -62,8 +66,7 @@ class _Network(BaseEstimator):
             epochs=_plain(self.epochs), batch_size=_plain(self.batch_size),
             patience=_plain(self.patience), valid=_plain(self.validation), dropout=_plain(self.dropout),
         )  # fmt: skip
-        share = recipe.share_to_watch(rows)
-        return dataclasses.replace(recipe, valid=share).complete(rows, columns, classes)
+        return dataclasses.replace(recipe, valid=recipe.share_to_watch(rows))
 
     def _optimizer(self, recipe: Recipe) -> Optimizer:
         if not isinstance(self.optimizer, Optimizer):
@@ -73,38 +76,49 @@ class _Network(BaseEstimator):
                              fix="give them to the optimizer, or name it with a text")  # fmt: skip
         return self.optimizer
 
-    def _new(self, X: Array, weights: Any, outputs: int, recipe: Recipe, seed: int) -> Any:
-        """The network before its training, after the columns' scale is found."""
+    def _find_scale(self, X: Array, weights: Any) -> None:
         self.mean_, self.scale_ = (np.zeros(X.shape[1]), np.ones(X.shape[1]))
         if self.standardize:
             self.mean_, self.scale_ = _scale(X.astype(np.float64), weights)
+
+    def _new(self, columns: int, outputs: int, seed: int, recipe: Recipe) -> Any:
+        """The network before its training."""
         if self.net is not None:
-            return self.net(X.shape[1], outputs, random.key(seed))
-        sizes = [X.shape[1], *(recipe.hidden or ()), outputs]
+            return self.net(columns, outputs, random.key(seed))
+        sizes = [columns, *(recipe.hidden or ()), outputs]
         skip, dropout = bool(recipe.skip), float(recipe.dropout)
-        return MLP(sizes, recipe.activation or "relu", seed=seed, dtype=X.dtype, skip=skip, dropout=dropout)
+        return MLP(sizes, recipe.activation or "relu", seed=seed, dtype=recipe.dtype, skip=skip, dropout=dropout)
 
     def _scaled(self, X: Array) -> Array:
         made: Array = ((X - self.mean_) / self.scale_).astype(X.dtype)
         return made
 
     def _train(self, X: Array, y: Array, weights: Any, outputs: int, classes: int, loss: str) -> None:
-        seed, recipe = self._seed(), self._recipe(len(X), X.shape[1], classes)
-        net = self._new(X, weights, outputs, recipe, seed)
+        seed, asked = self._seed(), self._recipe(len(X), X.dtype)
+        recipe = asked.complete(len(X), X.shape[1], classes)
+        self._find_scale(X, weights)
+        x, new = self._scaled(X), functools.partial(self._new, X.shape[1], outputs, seed)
+        net = new(recipe)
+        if self.net is None and not isinstance(self.optimizer, Optimizer):
+            several = to_try(asked, recipe, net, len(x), classes)
+            recipe = chosen_recipe(several, new, x, y, weights, seed, loss)
+            net = new(recipe)
         run = fit(
-            net, self._scaled(X), y, loss=loss, optimizer=self._optimizer(recipe), epochs=recipe.epochs or 0,
+            net, x, y, loss=loss, optimizer=self._optimizer(recipe), epochs=recipe.epochs or 0,
             batch_size=recipe.batch_size or 64, validation=recipe.valid or 0.0, patience=recipe.patience,
             sample_weight=weights, seed=seed, progress=None if self.verbose else False,
         )  # fmt: skip
         self.net_, self.history_, self.stopped_ = run.net, run.history, run.stopped
-        self.n_iter_, self._stream = len(run.history), None
+        self.n_iter_, self._stream, self.recipe_ = len(run.history), None, recipe.describe()
 
     def _train_more(self, X: Array, y: Array, weights: Any, outputs: int, classes: int, loss: str) -> None:
         """One pass over these rows, from where the network is; the optimizer's state is kept between such passes."""
         # without an end a rate is constant, which a recipe with a tolerance has
-        recipe = dataclasses.replace(self._recipe(len(X), X.shape[1], classes), tol=0.0)
+        recipe = self._recipe(len(X), X.dtype).complete(len(X), X.shape[1], classes)
+        recipe = dataclasses.replace(recipe, tol=0.0)
         if not hasattr(self, "net_"):
-            self.net_ = self._new(X, weights, outputs, recipe, self._seed())
+            self._find_scale(X, weights)
+            self.net_ = self._new(X.shape[1], outputs, self._seed(), recipe)
             self.n_iter_ = 0
         stream = self._stream or Stream(self.net_, loss, self._optimizer(recipe), self._seed())
         rows = recipe.batch_size or 64
@@ -142,8 +156,9 @@ class Classifier(ClassifierMixin, _Network):
     (multilabel: y is (n, classes) of 0 and 1, and so are predictions).
 
     hidden: units of each hidden layer, or of the only one; () for a linear model.  None, here and below: what suits the
-    numbers of rows and columns, as `payback train` chooses it.  activation: a name in `pb.nn.ACTIVATIONS`.
-    dropout: see `pb.nn.MLP`.
+    rows, as `payback train` chooses it: of fewer than 2,000 the weight decay, and whether classes get hidden layers, is
+    cross-validated, in up to a dozen short trainings; weight_decay=, epochs= or net= do without.
+    activation: a name in `pb.nn.ACTIVATIONS`.  dropout: see `pb.nn.MLP`.
     net: a function (n_in, n_out, key) that makes another network than an MLP; it returns logits.
     optimizer: a name in `pb.optim.OPTIMIZERS` with rate (it falls to 0 over the epochs, but for "gd") and weight_decay
     (for "adamw"); or an optimizer, whose rate stays unless it has a schedule.
@@ -153,8 +168,8 @@ class Classifier(ClassifierMixin, _Network):
     standardize: bring every column to mean 0 and deviation 1 first.  random_state: of the first weights and the order.
 
     Computes in X's dtype, float32 or float64; a sparse X is made dense.  fit makes `classes_`, `net_` (on standardized
-    columns), `history_`, `n_iter_`, `stopped_`; partial_fit takes one pass over more rows, with the optimizer's state
-    of the pass before.
+    columns), `recipe_` (how it was trained), `history_`, `n_iter_`, `stopped_`; partial_fit takes one pass over more
+    rows, with the optimizer's state of the pass before.
     Raises ValueError (InputError is one) for data and options that cannot be.
 
     >>> import numpy as np, payback as pb
@@ -171,7 +186,7 @@ class Classifier(ClassifierMixin, _Network):
         self,
         hidden: Sequence[int] | int | None = None,
         *,
-        activation: str = "relu",
+        activation: str | None = None,
         dropout: float = 0.0,
         net: Callable[[int, int, Any], Any] | None = None,
         optimizer: str | Optimizer | None = None,
@@ -290,7 +305,7 @@ class Regressor(RegressorMixin, _Network):
         self,
         hidden: Sequence[int] | int | None = None,
         *,
-        activation: str = "relu",
+        activation: str | None = None,
         dropout: float = 0.0,
         net: Callable[[int, int, Any], Any] | None = None,
         loss: str = "squared_error",

@@ -25,10 +25,13 @@ def find_delimiter(text: str) -> str:
 
     Each candidate splits the first 64 KB (quotes respected).  The winner splits the most rows into as many cells as the
     first row, at least two; then it makes the largest share of cells that are numbers; then the most cells a row.  A
-    text that no candidate splits has one column.
+    text that no candidate splits has spaces between its cells if they make all rows equally long and half of the cells
+    numbers, else one column.
 
     >>> find_delimiter("a;b\n1,5;2\n3,5;4\n"), find_delimiter('a,b\n"x;y",1\n'), find_delimiter("a b\n1\n")
     (';', ',', ',')
+    >>> find_delimiter("a   b\n1.5 2\n  3  4\n")
+    ' '
     """
     best, winner = (0.0, 0.0, 0), ","
     for delimiter in DELIMITERS:
@@ -48,7 +51,28 @@ def find_delimiter(text: str) -> str:
         score = (len(even) / len(rows), numbers / len(values), width)
         if score > best:
             best, winner = score, delimiter
+    if not best[0] and " " in text[:_SAMPLE]:
+        head = text[:_SAMPLE]
+        rows = _sample(by_tabs(head[: head.rfind("\n") + 1] if len(text) > _SAMPLE else head), "\t")
+        values = [cell for row in rows for cell in row]
+        numbers = sum(any(cells.number(value, mark) is not None for mark in ".,") for value in values)
+        if rows and len({len(row) for row in rows}) == 1 < len(rows[0]) and 2 * numbers >= len(values):
+            return " "
     return winner
+
+
+def by_tabs(text: str) -> str:
+    r"""A text whose cells any number of spaces divide, with a tab in their place; those in quotes stay.
+
+    >>> by_tabs(' 1  2\n30 "a  b" \n')
+    '1\t2\n30\t"a  b"\n'
+    """
+    return re.sub(r'("(?:[^"]|"")*")|[ \t]+', _tab, text)
+
+
+def _tab(found: re.Match[str]) -> str:
+    before, after = found.string[max(found.start() - 1, 0) : found.start()], found.string[found.end() : found.end() + 1]
+    return found[1] or ("" if before in "\r\n" or after in "\r\n" else "\t")
 
 
 def named_delimiter(text: str) -> tuple[str | None, str]:
@@ -70,11 +94,14 @@ def _sample(text: str, delimiter: str) -> list[list[str]]:
 
 
 def check_delimiter(delimiter: str) -> str:
-    """The delimiter a user asked for, one character; "tab" and a written-out backslash-t are a tab."""
-    delimiter = {"tab": "\t", "\\t": "\t"}.get(delimiter, delimiter)
-    if len(delimiter) != 1 or delimiter in '"\r\n\0 ':
+    """The delimiter a user asked for, one character; "tab" and a written-out backslash-t are a tab, " " and "space" any
+    number of spaces."""
+    delimiter = {"tab": "\t", "\\t": "\t", "space": " "}.get(delimiter, delimiter)
+    if len(delimiter) != 1 or delimiter in '"\r\n\0':
         raise InputError(
-            f"the delimiter is {quoted(delimiter)}", why="it must be one character", fix="use ',', ';', '|' or 'tab'"
+            f"the delimiter is {quoted(delimiter)}",
+            why="it must be one character",
+            fix="use ',', ';', '|', 'tab' or 'space'",
         )
     return delimiter
 

@@ -15,13 +15,17 @@ from payback.tabular.column import Column
 from payback.tabular.table import Table
 
 SAMPLE = 5000  # rows that are looked at where all of them would take long
+RARE = 50  # times as many rows as the rarest class has the commonest, of which it is said
 FEW = 30  # rows of which nothing is said
 _MARKS = tuple(sign * float("9" * digits) for sign in (-1, 1) for digits in (2, 3, 4, 5, 6))
 
 
-def doubts(table: Table, targets: Sequence[str], features: Sequence[str], *, last: bool = False) -> list[str]:
-    """What should be said: a column that tells the target by itself, a number that may mean missing, rows that are
-    there twice, rows in the order of time (unless the last ones are tested)."""
+def doubts(
+    table: Table, targets: Sequence[str], features: Sequence[str], *, last: bool = False, classes: bool = False
+) -> list[str]:
+    """What should be said: a column that tells the target by itself, a class that hardly occurs (if the target's are
+    classes, which count by their rows), a number that may mean missing, rows that are there twice, rows in the order of
+    time (unless the last ones are tested)."""
     if table.n_rows < FEW:
         return []
     rows = np.unique(np.linspace(0, table.n_rows - 1, min(SAMPLE, table.n_rows)).astype(int))
@@ -35,6 +39,8 @@ def doubts(table: Table, targets: Sequence[str], features: Sequence[str], *, las
             for column in used
             if _tells(column, target, rows)
         ]
+    if classes:
+        said += _rare(table.column(targets[0]))
     for column in used:
         said += _marks(column)
     if len(used) > 1:
@@ -77,6 +83,19 @@ def _tells(column: Column, target: Column, rows: NDArray[np.intp]) -> bool:
     groups = int((x[1:] != x[:-1]).sum()) + 1
     alike = changes == y.max() if column.numbers is not None else 20 * groups < len(x)
     return bool(pure and alike and y.max() > 0)
+
+
+def _rare(target: Column) -> Iterator[str]:
+    """One class of nearly all rows: a network that always answers it is nearly always right."""
+    codes, labels = target.as_labels()
+    counts = np.bincount(codes[codes >= 0], minlength=len(labels))
+    least, most = int(counts.argmin()), int(counts.argmax())
+    if 2 * counts[most] > len(codes) and counts[most] >= RARE * counts[least] > 0:
+        yield (
+            f"{quoted(labels[least])} has {counted(int(counts[least]), 'row')} of {len(codes):,}: an answer that is "
+            f"always {quoted(labels[most])} is hardly ever wrong; look at the balanced accuracy, and add "
+            "--class-weight balanced if rare classes matter as much"
+        )
 
 
 def _marks(column: Column) -> Iterator[str]:

@@ -30,7 +30,8 @@ def read_csv(
     r"""Read a CSV file (also .csv.gz; UTF-8, or UTF-16 with a byte-order mark) into a `Table`.
 
     Quoting is RFC 4180's, strictly.  Spaces around a cell do not count.  Blank lines are skipped, and said.
-    delimiter: comma, semicolon, tab or | are recognized, or a line `sep=;` says it; any one character may be given.
+    delimiter: comma, semicolon, tab or | are recognized, or a line `sep=;` says it; any one character may be given.  A
+    space means any number of them.
     decimal: "." or ","; recognized.  Thousands separators, currencies and units are read where a whole column has them
     and proves its decimal mark, or `decimal` is given; else such a number is text.
     header: whether the first line names the columns; recognized.  Without names they are x1, x2, …, and this is said.
@@ -78,13 +79,16 @@ def table_from_text(
     if delimiter is not None:
         delimiter = dialect.check_delimiter(delimiter)
     delimiter = delimiter or named or dialect.find_delimiter(text)
+    spaces = delimiter == " "
+    if spaces:
+        text, delimiter = dialect.by_tabs(text), "\t"
     given = [text]
     del text  # so that it can go as soon as it is split
     rows = split_text(given.pop(), delimiter, source, lambda share: told(_SPLITTING * share))
     columns = rows.columns
 
     mark = decimal or dialect.find_decimal(list(zip(*(rows.sample[1:] or rows.sample), strict=True)))
-    notes = []
+    notes = ["cells are divided by spaces"] if spaces else []
     if dialect.has_names(rows.sample, mark) if header is None else header:
         names, unnamed = _names(rows.sample[0], source, rows.lines[0])
         if len(rows.lines) == 1:

@@ -30,6 +30,10 @@ _FOREIGN = {
     b"%PDF": ("a PDF", "give a CSV file"),
     b"SQLite format 3": ("an SQLite database", "write the table as CSV"),
 }
+_WRITTEN = (
+    (re.compile(r"\s*(\[\s*[\[{]|\{\s*[\"}])"), "JSON", "write the table as CSV"),
+    (re.compile(r"\s*<(!doctype|html|\?xml|table)\b", re.IGNORECASE), "a page in HTML or XML", "save the table as CSV"),
+)
 _LOOKED_AT = 4096  # bytes, for what no text in a known encoding holds
 _BREAK = re.compile(rb"\r\n|\r|\n")
 
@@ -65,7 +69,7 @@ def text_of(data: bytes, name: str, limit: int = MAX_BYTES) -> str:
 
 
 def check_text(text: str, name: str) -> None:
-    """Raises InputError if `text`, from the source `name`, is empty or holds a NUL character."""
+    """Raises InputError if `text`, from the source `name`, is empty, holds a NUL character, or is no table."""
     if "\0" in text:
         at = text.index("\0")
         raise InputError(
@@ -76,6 +80,9 @@ def check_text(text: str, name: str) -> None:
         )
     if not text or text.isspace():
         raise InputError(f"{quoted(name, _PATH)} is empty", why="a table needs a line of names and rows of data")
+    for start, what, fix in _WRITTEN:
+        if start.match(text):
+            raise InputError(f"{quoted(name, _PATH)} is {what}", why="payback reads tables as CSV text", fix=fix)
 
 
 def _read_bytes(path: Path, name: str, limit: int) -> bytes:
@@ -99,6 +106,12 @@ def _read_bytes(path: Path, name: str, limit: int) -> bytes:
 
 def _missing(path: Path, name: str) -> InputError:
     folder = path.parent
+    if re.match(r"\w+://", name):
+        return InputError(
+            f"there is no file {quoted(name, _PATH)}",
+            why="payback downloads nothing",
+            fix="fetch it first, as in: curl -L URL | payback train -",
+        )
     if not folder.is_dir():
         return InputError(
             f"there is no file {quoted(name, _PATH)}", why=f"there is no folder {quoted(str(folder), _PATH)}"

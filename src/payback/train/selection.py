@@ -12,9 +12,8 @@ import numpy as np
 
 from payback import random
 from payback.errors import NonFiniteError
-from payback.nn.activations import softmax
+from payback.nn.activations import sigmoid, softmax
 from payback.nn.module import parameters
-from payback.train.data import weighted_by_class, weights_of_classes
 from payback.train.fit import fit
 from payback.train.recipe import MANY_ROWS, Recipe
 
@@ -100,29 +99,31 @@ def chosen_recipe(
     net_of: Callable[[Recipe], Any],
     x: Array,
     y: Array,
-    class_weight: Any,
+    weights: Array | None,
     seed: int,
+    loss: str | None = None,
     waiting: Callable[[float], object] = lambda share: None,
 ) -> Recipe:
     """The one of these recipes whose squared errors are least on rows held out; the first unless another one's are less
     by more than a standard error of the difference.
 
-    net_of: what makes a recipe's network, with its initial weights.  x, y: the encoded training rows.  class_weight: by
-    number of class; see `fit`.  waiting: called with the share that is done.
+    net_of: what makes a recipe's network, with its initial weights.  x, y: the encoded training rows.  weights: of
+    the rows.  loss: what is trained for, as `fit` has it.  waiting: called with the share that is done.
     Errors of classes are those of their probabilities (Brier, Monthly Weather Review 78, 1950): they are bounded, so
     that a few rows that are surely wrong do not decide.  Nothing is random but the folds, which follow from the seed.
     """
     if len(recipes) == 1:
         return recipes[0]
-    weights = None if class_weight is None else weighted_by_class(y, weights_of_classes(y, class_weight))
     if weights is not None:
         x, y, weights = x[weights > 0], y[weights > 0], weights[weights > 0]
+        if len(x) < MIN_ROWS:
+            return recipes[0]
     folds = FOLDS if any(other.hidden for other in recipes[1:]) else 2
     best, most = recipes[0], 0.0
-    errors = _errors(net_of(best), x, y, best, weights, seed, folds)
+    errors = _errors(net_of(best), x, y, best, weights, seed, folds, loss)
     for done, recipe in enumerate(recipes[1:], 1):
         waiting(done / len(recipes))
-        less = errors - _errors(net_of(recipe), x, y, recipe, weights, seed, folds)
+        less = errors - _errors(net_of(recipe), x, y, recipe, weights, seed, folds, loss)
         gain = float(less.mean())
         if gain > most and gain > less.std() / np.sqrt(len(less)):
             best, most = recipe, gain
@@ -130,9 +131,9 @@ def chosen_recipe(
 
 
 def _errors(
-    net: Any, x: Array, y: Array, recipe: Recipe, weights: Array | None, seed: int, folds: int = FOLDS
+    net: Any, x: Array, y: Array, recipe: Recipe, weights: Array | None, seed: int, folds: int, loss: str | None = None
 ) -> Array:
-    """The squared error of each row that was held out."""
+    """The squared error of each row that was held out; beyond 1 that of `huber` grows as the loss does."""
     order = random.permutation(random.split(random.key(seed), 4)[3], len(x))
     size, found = len(x) // folds, []  # folds of one size: steps of one shape
     for fold in range(folds):
@@ -140,7 +141,7 @@ def _errors(
         rest = np.delete(np.arange(len(x)), held)
         try:
             run = fit(
-                net, x[rest], y[rest], optimizer=recipe.make_optimizer(), epochs=recipe.epochs or 0,
+                net, x[rest], y[rest], loss=loss, optimizer=recipe.make_optimizer(), epochs=recipe.epochs or 0,
                 batch_size=recipe.batch_size or 64, validation=0.0, seed=seed, progress=False,
                 sample_weight=None if weights is None else weights[rest],
             )  # fmt: skip
@@ -152,6 +153,8 @@ def _errors(
         if y.dtype.kind in "iu":
             errors = ((softmax(made) - np.eye(made.shape[1])[y[held]]) ** 2).sum(axis=1)
         else:
-            errors = ((made - y[held]) ** 2).mean(axis=1)
+            errors = np.abs((sigmoid(made) if loss == "binary_cross_entropy" else made) - y[held])
+            errors = np.where(errors > 1, 2 * errors - 1, errors**2) if loss == "huber" else errors**2
+            errors = errors.mean(axis=1)
         found.append(errors if weights is None else errors * weights[held] / weights.mean())
     return np.concatenate(found)

@@ -238,7 +238,10 @@ def prepare(
             fix="hold out fewer, or bring more",
         )
     target = TargetEncoder.fit(table, targets, everything.task, train_rows)
-    weights, curved = _weights_of_classes(target, recipe.class_weight), recipe.hidden != ()
+    by_class, curved, weights = _weights_of_classes(target, recipe.class_weight), recipe.hidden != (), None
+    if by_class is not None:
+        y = target.encode(table, train_rows)
+        weights = weighted_by_class(y, weights_of_classes(y, by_class))
 
     def encoded(pieces: int) -> Encoder:
         # a line is in the table's units
@@ -255,8 +258,7 @@ def prepare(
         short = dataclasses.replace(recipe, valid=0.0).complete(len(few), columns, len(target.classes))
         nets = _network(encoder, target, short, seed), _network(cut, target, short, seed)
         xs, y = [made.transform(table, train_rows[few]) for made in (encoder, cut)], target.encode(table, train_rows)
-        rows = None if weights is None else weighted_by_class(y, weights_of_classes(y, weights))[few]
-        if pieces_help(short, nets, (xs[0], xs[1]), y[few], rows, seed):
+        if pieces_help(short, nets, (xs[0], xs[1]), y[few], None if weights is None else weights[few], seed):
             encoder, recipe = cut, dataclasses.replace(recipe, pieces=pieces)
     elif recipe.pieces:
         encoder = encoded(recipe.pieces)
@@ -268,7 +270,8 @@ def prepare(
         x, y = encoder.transform(table, train_rows), target.encode(table, train_rows)
         strengths = {other.weight_decay for other in several if other.hidden}
         tried = ["weight_decay"] * (len(strengths) > 1) + ["hidden"] * any(not other.hidden for other in several)
-        complete = chosen_recipe(several, lambda r: _network(encoder, target, r, seed), x, y, weights, seed, waiting)
+        complete = chosen_recipe(several, lambda r: _network(encoder, target, r, seed), x, y, weights, seed,
+                                 waiting=waiting)  # fmt: skip
         net = _network(encoder, target, complete, seed)
     model = TableModel(net, encoder, target)
     return Prepared(table, model, complete, train_rows, valid_rows, test_rows, notes, tuple(tried))
