@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import payback as pb
+from payback.native.running.program import Program
+from payback.trace.abstract import trace
 
 
 def of_a_mask(x, w):
@@ -48,3 +50,14 @@ def test_what_follows_a_product_whose_axes_are_all_of_one_argument(shape, dtype)
         v = generator.integers(-3, 4, other).astype(dtype)
         f = pb.compile(lambda x, v: pb.grad(squares)(x) + v)
         np.testing.assert_array_equal(f(x, v), 2 * x + v)
+
+
+@pytest.mark.parametrize(("rows", "fused"), [(40, True), (4400, False)])
+def test_tiles_of_a_large_result_store_in_one_array(rows, fused):
+    """In two of them they touch too many pages at a time."""
+    a, b, t = (np.linspace(-1, 1, m * n).reshape(m, n) for m, n in ((rows, 4), (4, 32), (rows, 32)))
+    f = lambda a, b, t: (lambda z: (np.tanh(z * t), z * t))(a @ b)  # noqa: E731
+    program = Program(trace(f, a, b, t).graph)
+    assert any("ij+mul+tanh" in command.text for command in program.commands) == fused
+    for found, expected in zip(pb.compile(f)(a, b, t), f(a, b, t), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-14)

@@ -10,6 +10,8 @@ from scipy import special
 import payback as pb
 from amount import cases
 from payback.native.lower.nests.shared import shared
+from payback.native.running.program import Program
+from payback.trace.abstract import trace
 
 FUNCTIONS = {
     "logaddexp": lambda a, b: np.logaddexp(a, b),
@@ -120,3 +122,15 @@ def test_a_gradient_of_the_same_exponential_comes_with_its_sum(dtype):
         assert len(compiled._program().commands) == 1
         by_itself = pb.compile(pb.grad(lambda z, f=f: np.sum(f(z) - 0.3 * z)))(z)
         np.testing.assert_array_equal(slope, by_itself)
+
+
+@pytest.mark.parametrize("f", [pb.nn.silu, pb.nn.gelu])
+def test_an_activations_derivative_is_stored_in_place_of_what_it_takes(f):
+    rng = np.random.default_rng(0)
+    args = [rng.normal(size=shape) for shape in ((70, 24), (40, 70), (24, 3))]
+    slope = pb.value_and_grad(lambda w, x, v: np.sum(np.square(f(x @ w) @ v)))
+    program = Program(trace(slope, *args).graph)
+    made = [[v.shape for v in command.writes].count((40, 24)) for command in program.commands if "sig" in command.text]
+    assert made == [2]  # the activation and its derivative
+    for found, expected in zip(pb.compile(slope)(*args), slope(*args), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-14 * np.abs(expected).max())

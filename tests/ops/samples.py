@@ -78,6 +78,10 @@ def _softplus(x: Any) -> Any:
     return np.logaddexp(x.astype(np.longdouble), 0).astype(x.dtype)[()]
 
 
+def _gelu(x: Any) -> Any:
+    return x / (1 + mp.exp(-mp.sqrt(8 / mp.pi) * (x + mp.mpf(0.044715) * x**3)))
+
+
 _A, _B = (1.5, -2.25, 0.75, -0.125, 3.0, -1.0, 0.5, 2.0), (0.5, 1.75, -3.0, 2.5, -0.25, -1.5, 4.0, 0.875)
 _ANY = (-3.5, -1.25, -0.5, -0.125, 0.25, 0.75, 1.5, 3.0)
 _POSITIVE = (0.125, 0.25, 0.75, 1.0, 1.5, 2.5, 7.0, 30.0)
@@ -105,6 +109,8 @@ POINTWISE: dict[str, Pointwise] = {
     "tanh": _unary(np.tanh, mp.tanh, *_ANY, error=4),
     "sigmoid": Pointwise(row_of("sigmoid"), _sigmoid, lambda x: 1 / (1 + mp.exp(-x)), (_ANY,), ulps=3),
     "softplus": Pointwise(row_of("softplus"), _softplus, lambda x: mp.log1p(mp.exp(x)), (_ANY,), ulps=3),
+    "silu": Pointwise(row_of("silu"), pb.nn.silu, lambda x: x / (1 + mp.exp(-x)), (_ANY,), ulps=4, error=4),
+    "gelu": Pointwise(row_of("gelu"), pb.nn.gelu, _gelu, (_ANY,), ulps=16, error=8),
     "abs": _unary(np.absolute, abs, *_ANY),
     "sign": _unary(np.sign, None, *_ANY),
     "relu": Pointwise(

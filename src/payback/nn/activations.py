@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from payback.ir.arguments import told
 from payback.ops.namespace import Values
+from payback.ops.row import TABLE
 from payback.trace.array import Traced
 from payback.trace.numpy.map import axes_of, emit
 
@@ -26,6 +26,25 @@ def _pointwise(name: str, x: Any) -> Any:
         return emit(name, x)
     with np.errstate(under="ignore"):
         return getattr(Values, name)(_floating(x))
+
+
+def _composed(name: str, x: Any) -> Any:
+    """A row whose value is written with others; of one number it is these, which scalar programs know."""
+    if isinstance(x, Traced) and x.shape:
+        return emit(name, x)
+    value = TABLE[name].value
+    assert value is not None
+    return value(_Plain, x)
+
+
+class _Plain:
+    """What values are written with, on traced numbers too."""
+
+    minimum, maximum = staticmethod(np.minimum), staticmethod(np.maximum)
+
+    @staticmethod
+    def sigmoid(x: Any) -> Any:
+        return _pointwise("sigmoid", x)
 
 
 @told("pb.nn.identity")
@@ -105,8 +124,7 @@ def silu(x: Any) -> Any:
     >>> pb.nn.silu(np.array([-1.0, 0.0, 2.0])).round(4)
     array([-0.2689,  0.    ,  1.7616])
     """
-    x = _floating(x)
-    return x * sigmoid(x)
+    return _composed("silu", _floating(x))
 
 
 @told("pb.nn.gelu")
@@ -121,8 +139,7 @@ def gelu(x: Any) -> Any:
     >>> pb.nn.gelu(np.array([-1.0, 0.0, 2.0])).round(4)
     array([-0.1588,  0.    ,  1.9546])
     """
-    x = _floating(x)
-    return x * sigmoid(x * (2.0 * math.sqrt(2.0 / math.pi) + (2.0 * math.sqrt(2.0 / math.pi) * 0.044715) * (x * x)))
+    return _composed("gelu", _floating(x))
 
 
 @told("pb.nn.leaky_relu")

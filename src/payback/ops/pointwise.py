@@ -6,6 +6,7 @@ A partial is a function of the arguments and the result `y`, as on the edges of 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -64,6 +65,27 @@ def _log_of_zero(m: Any, a: Any, b: Any) -> Any:
     return m.select(b > 1, None, m.select(b > 0, slope, NAN * (a + b)))
 
 
+_SLOPE = 2.0 * math.sqrt(2.0 / math.pi)
+_BEND = _SLOPE * 0.044715
+
+
+def _near_normal(m: Any, x: Any) -> tuple[Any, Any]:
+    """u whose sigmoid is near the normal distribution's Φ(x), and x, held where that is 0 or 1 in any precision."""
+    x = m.maximum(m.minimum(x, 50.0), -50.0)
+    return x * (_SLOPE + (_BEND * x) * x), x  # whole numbers are floats before they are squared
+
+
+def _silu_slope(m: Any, x: Any, y: Any) -> Any:
+    s = m.sigmoid(x)
+    return s + m.minimum(x, 1e4) * (s * m.sigmoid(-x))  # which is 0 there, in any precision: no 0·∞
+
+
+def _gelu_slope(m: Any, x: Any, y: Any) -> Any:
+    u, x = _near_normal(m, x)
+    s = m.sigmoid(u)
+    return s + x * (s * (m.sigmoid(-u) * (_SLOPE + ((3.0 * _BEND) * x) * x)))
+
+
 # fmt: off
 #         name       value                                  partials, one per argument
 pointwise("identity", lambda m, x: x, [one], math="1")
@@ -94,6 +116,10 @@ pointwise("sigmoid", lambda m, x: m.sigmoid(x), [lambda m, x, y: y * m.sigmoid(-
           math="y·(1 − y)", flat="large |x|")
 pointwise("softplus", lambda m, x: m.softplus(x), [lambda m, x, y: m.sigmoid(x)], "float",
           math="sigmoid x", flat="x ≪ 0")
+pointwise("silu", lambda m, x: x * m.sigmoid(x), [_silu_slope], "float",
+          math="sigmoid x + y·sigmoid −x", flat="x ≪ 0")
+pointwise("gelu", lambda m, x: x * m.sigmoid(_near_normal(m, x)[0]), [_gelu_slope], "float",
+          math="sigmoid u + y·u′·sigmoid −u, u = √(8/π)·(x + 0.044715·x³)", flat="x ≪ 0")
 
 pointwise("abs", lambda m, x: m.abs(x), [lambda m, x, y: m.sign(x)], math="sign x", kink="x = 0, taken as 0")
 pointwise("sign", lambda m, x: m.sign(x), [None], math="0: constant in pieces")

@@ -296,7 +296,19 @@ def _negligible(node: Node, s: Node) -> Node | None:
 
 
 _LOG_2 = float(np.log(2.0))
+
+
+def _by_value(node: Node, *args: Node) -> Node | None:
+    """As the row's own value says."""
+    m = Recording()
+    m.origin = node.where
+    made = node.op.value(m, *[Term(arg, m) for arg in args])
+    return made.node if isinstance(made, Term) else None
+
+
 EXPANSIONS: dict[str, Parts] = {
+    "silu": _by_value,
+    "gelu": _by_value,
     "entr": _of_floats(_entr),
     "xlogy": _of_floats(_xlogy),
     "xlog1py": _of_floats(_xlog1py),

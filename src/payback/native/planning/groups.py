@@ -16,7 +16,7 @@ from payback.native.lower import pointwise
 from payback.native.lower.guard import Places
 from payback.native.lower.pointwise import code_of
 from payback.native.planning import alongside as carry
-from payback.native.planning import even, layout, pieces
+from payback.native.planning import even, layout, pieces, sooner
 from payback.native.planning import recomputed as again
 from payback.native.planning.alongside import GROUP
 from payback.native.planning.commands import Command, Scalar, text_of
@@ -267,12 +267,13 @@ class Groups:
                     heapq.heappush(heap, (further.id, further))
         while made and (made[-1].aval.dtype != dtype or self._is_made_again(made)):  # C holds the last one's values
             made.pop()
-        return [*made[:-1], *self.alike([node, *made]), *made[-1:]] if self._is_chain(node, made) else []
+        return [*made[:-1], *self.alike([node, *made], made[-1]), *made[-1:]] if self._is_chain(node, made) else []
 
-    def alike(self, members: Sequence[Node]) -> list[Node]:
+    def alike(self, members: Sequence[Node], last: Node | None = None) -> list[Node]:
         """What others will make of numbers in a nest, by the exponential that the nest computes of them: sigmoid(−z).
 
-        It is made here, too, where else z would be stored and the exponential computed from it once more.
+        It is made here, too, where else z would be stored and the exponential computed from it once more.  Nothing is
+        made of `last`.
         """
         inside, made = set(members), []
         for node in members:
@@ -292,7 +293,7 @@ class Groups:
             if all(new in self.waiting and (new.op.name in OF_ONE or new.op.name == "neg") for new in found):
                 made += found
                 inside.update(found)
-        return made
+        return made + sooner.instead(self, [*members, *made], last)
 
     def _is_made_again(self, made: Sequence[Node]) -> bool:
         """Whether the last one is a cheap operation on another that is stored anyway, and read where it is added up."""

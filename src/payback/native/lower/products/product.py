@@ -32,6 +32,7 @@ from payback.native.planning import layout
 from payback.native.planning.commands import Command, number_of
 from payback.native.planning.layout import Buffer, View
 from payback.native.planning.nests import nest
+from payback.native.planning.sooner import kept
 
 # What follows a sum of more products than these is no faster in the product's kernel than in one of its own, which
 # finds the result in a cache; and each epilogue costs a tenth of a second of compilation.
@@ -40,6 +41,7 @@ WORTH_SHARING = 1_000_000  # operations of a product that threads share
 MANY = 8  # products of a batch that are shared as they are, each made by one thread
 TINY = 128  # operations of a product that is done number by number
 MATRICES = ("f4", "f8")  # what has products of matrices
+FAR = 1 << 20  # bytes of a result: tiles that store in two such arrays touch too many pages at a time
 LONGEST = 14  # operations after a product in one kernel: they are repeated for every register of its tile
 
 
@@ -282,6 +284,8 @@ def lower_contract(planner: Any, node: Node) -> bool:
     tiny = is_tiny(planner, flops_of(spec, a.shape, b.shape))
     fuse = not tiny and _may_follow(node.aval.dtype, spec, node.aval.shape, (a.shape, a.strides), (b.shape, b.strides))
     fused = planner.followers(node, LONGEST) if fuse else []
+    if node.aval.size * node.aval.dtype.itemsize >= FAR and kept(planner, fused) > 1:
+        fused = []
     after, target, others, extra, text = _after(planner, node, fused, text)
     source = Source(spec, (a, b, target), after, tuple(others), tuple(extra), text, planner.threads)
     *first, command = source.commands(planner)
