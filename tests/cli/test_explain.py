@@ -413,3 +413,9 @@ def test_a_page_does_not_take_the_place_of_a_pipe_or_a_device(capsys, tmp_path):
             write_file(place, b"")
     assert pipe.is_fifo()
     assert link.is_symlink()
+
+
+def test_digits_are_lost_in_the_words_of_the_expression(capsys):
+    assert "(x+1e9)-1e9 loses " in told(capsys, "(x+1e9)-1e9", "x=0.1", "--digits")
+    (place,) = data(capsys, "log(1+x)", "x=1e-9", "--digits")["digits"]["places"]
+    assert (place["what"], place["cure"]) == ("log(1+x)", "np.log1p(x) for log(1 + x)")

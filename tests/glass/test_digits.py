@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import payback as pb
+from payback.glass.wide import Wide
 
 WIDE = np.finfo(np.longdouble).eps < np.finfo(float).eps
 needs_long_double = pytest.mark.skipif(not WIDE, reason="NumPy's long double is float64")
@@ -101,3 +102,95 @@ def test_of_what_is_beyond_the_dtype_no_digit_is_right():
 
 def test_a_leaf_that_nothing_reads_has_no_digits():
     assert list(pb.explain(lambda x, y: y * 2, 1.0, 2.0).digits().leaves) == ["y"]
+
+
+def hilbert(n):
+    return 1.0 / (np.arange(n)[:, None] + np.arange(n) + 1.0)
+
+
+@needs_long_double
+@pytest.mark.parametrize("name", ["solve", "cholesky", "slogdet"])
+def test_a_matrix_loses_the_digits_of_its_condition_number(name):
+    f = {
+        "solve": lambda A: np.linalg.solve(A, np.ones(len(A))).sum(),
+        "cholesky": lambda A: np.linalg.cholesky(A)[-1, -1],
+        "slogdet": lambda A: np.linalg.slogdet(A)[1],
+    }[name]
+    found = pb.explain(f, hilbert(8)).digits()
+    assert not found.narrow
+    assert 4 < found["A"].median < 10
+    if name == "solve":
+        with mpmath.workdps(50):
+            exact = sum(mpmath.lu_solve(mpmath.matrix(hilbert(8).tolist()), mpmath.ones(8, 1)))
+            truth = float(-mpmath.log10(abs(mpmath.mpf(f(hilbert(8))) / exact - 1)))
+        assert found.value.least == pytest.approx(truth, abs=0.3)
+        assert found.places[0].fact == "the condition number of A is 1.5e+10"
+    healthy = pb.explain(f, np.eye(8) + 0.1 * hilbert(8)).digits()
+    assert healthy.value.least > 14
+    assert not healthy.places
+
+
+@needs_long_double
+def test_elimination_in_long_double_is_lapacks():
+    wide, rng = Wide(), np.random.default_rng(0)
+    a, b = rng.normal(size=(3, 5, 5)), rng.normal(size=(3, 5, 2))
+    s = a @ np.swapaxes(a, -1, -2)
+    A, B, S = (x.astype(np.longdouble) for x in (a, b, s))
+    pairs = [
+        (wide.solve(A, B), np.linalg.solve(a, b)),
+        (wide.inv(A), np.linalg.inv(a)),
+        (wide.det(A), np.linalg.det(a)),
+        (wide.cofactor(A), np.linalg.det(a)[:, None, None] * np.swapaxes(np.linalg.inv(a), -1, -2)),
+        (wide.slogdet(A)[0], np.linalg.slogdet(a)[0]),
+        (wide.slogdet(A)[1], np.linalg.slogdet(a)[1]),
+        (wide.cholesky(S, upper=False), np.linalg.cholesky(s)),
+        (wide.cholesky(S, upper=True), np.linalg.cholesky(s, upper=True)),
+    ]
+    for found, expected in pairs:
+        assert found.dtype == np.longdouble
+        assert np.allclose(found.astype(float), expected, rtol=1e-10)
+    low = np.tril(a[0])
+    for trans, unit in ((False, False), (True, True)):
+        found = wide.solve_triangular(A[0], B[0], lower=True, trans=trans, unit=unit)
+        matrix = low - np.diag(np.diag(low)) + np.eye(5) if unit else low
+        assert np.allclose((matrix.T if trans else matrix) @ found.astype(float), b[0])
+    with pytest.raises(np.linalg.LinAlgError):
+        wide.solve(np.zeros((2, 2), np.longdouble), np.ones((2, 1), np.longdouble))
+
+
+@needs_long_double
+def test_what_lapack_alone_has_is_said_to_be_narrow():
+    A = np.random.default_rng(0).normal(size=(4, 4))
+    found = pb.explain(lambda A, unused: np.linalg.norm(A, 2), A, 1.0).digits()  # and a leaf without a path
+    assert found.narrow == ("svd",)
+    assert list(found.leaves) == ["A"]
+    assert found["A"].least > 14
+
+
+@needs_long_double
+def test_a_series_that_cancels_little_by_little_is_named():
+    def series(x):
+        total, term = 0.0, 1.0
+        for k in range(60):
+            total = total + term
+            term = -term * x / (k + 1.0)
+        return total
+
+    assert "little by little" in next(p.fact for p in pb.explain(series, 18.0).digits().places if "total" in p.what)
+    assert not pb.explain(series, -1.0).digits().places
+
+
+@needs_long_double
+@pytest.mark.parametrize(
+    ("f", "x", "cure"),
+    [
+        (lambda x: np.log(1 + x), 1e-10, "np.log1p"),
+        (lambda x: np.exp(x) - 1, 1e-10, "np.expm1"),
+        (lambda x: 1 - np.cos(x), 1e-5, "np.sin(x/2)"),
+        (lambda x: np.sqrt(x * x + 1) - x, 1e7, "sqrt(p) + a"),
+    ],
+)
+def test_it_says_what_helps(f, x, cure):
+    found = pb.explain(f, x).digits()
+    assert cure in found.places[0].cure
+    assert "what helps: " in str(found)

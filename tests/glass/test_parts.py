@@ -429,6 +429,30 @@ def test_terms_of_a_loop_and_of_sums_that_meet():
     assert all(any(np.allclose(part, other, rtol=1e-13) for part in found) for other in expected)
 
 
+def test_of_too_many_terms_those_of_one_expression_are_one_part():
+    def looped(x, y):
+        total = 0.1 * y
+        for k in range(300):
+            total = total + x * y * k
+            total = total - x**2
+        return total
+
+    parts = pb.explain(looped, 2.0, 3.0).blame("term")
+    assert {part.name for part in parts} == {"y", "x * y (×300)", "x**2 (×300)"}
+    assert parts["x**2 (×300)"].gradient["x"] == -1200.0
+    assert parts["x * y (×300)"].gradient == {"x": 3.0 * 44850, "y": 2.0 * 44850}
+
+    def nested(x):  # a term below another
+        for _ in range(300):
+            x = np.sin(x) + 0.5 * x
+        return x
+
+    book = pb.explain(nested, 0.3)
+    parts = book.blame("term")
+    assert len(parts) == 2
+    assert sum(part.gradient["x"] for part in parts) == pytest.approx(book.settled("x"), rel=1e-13)
+
+
 def test_what_a_scan_hands_to_its_steps_is_paid_by_their_lines():
     def scanned(a, u):
         return pb.scan(lambda c, x: (np.tanh(a * c) + x * x, None), 0.5, u)[0]

@@ -166,6 +166,7 @@ def _explain_expression(
     sheet = evaluate(program, values)
     leaves = [sheet.node(name.strip()) for name in wrt.split(",")] if wrt is not None else sheet.variables
     ledger = Ledger(sheet.top, leaves, sheet.names)
+    ledger.texts = {node: program.text[start:end] for node, (start, end) in sheet.spans.items() if node.args}
     tell(sheet, ledger, out)
     told = tell_more(ledger, out, **extra)
     if out.json:
@@ -226,7 +227,8 @@ def _tell_digits(book: Ledger, out: Output) -> dict[str, Any]:
     _section(out, "digits", str(found).splitlines())
     rights = {name: {"least": r.least, "median": r.median, "noise": r.noise} for name, r in found.leaves.items()}
     places = [{"what": loss.what, "op": loss.op, "place": loss.place._asdict() if loss.place else None,
-               "lost": loss.lost, "fact": loss.fact, "times": loss.times} for loss in found.places]  # fmt: skip
+               "lost": loss.lost, "fact": loss.fact, "times": loss.times, "cure": loss.cure}
+              for loss in found.places]  # fmt: skip
     return {"wider": found.wider, "value": found.value.least, "leaves": rights, "places": places}
 
 
@@ -293,7 +295,8 @@ def _check_expression(expression: str, bindings: tuple[str, ...]) -> None:
     option = _OPTION.fullmatch(expression)
     if option and not any(binding.partition("=")[0].strip() == option[1] for binding in bindings):
         raise unknown_option(
-            expression.partition("=")[0], ["--wrt", "--row", "--paths", "--flow", "--cost", "--html", "--open"]
+            expression.partition("=")[0],
+            ["--wrt", "--row", "--paths", "--flow", "--cost", "--digits", "--html", "--open"],
         )
 
 

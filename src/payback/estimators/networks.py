@@ -22,8 +22,8 @@ from payback.nn.layers import MLP
 from payback.optim.optimizers import Optimizer
 from payback.train.fit import fit
 from payback.train.recipe import Recipe
+from payback.train.selection import chosen_recipe, to_try
 from payback.train.stream import Stream
-from payback.train.strength import chosen_recipe, to_try
 
 Array = np.ndarray[Any, Any]
 ROWS = 4096  # that the network is asked for at a time

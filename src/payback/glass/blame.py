@@ -6,7 +6,7 @@ A derivative is a sum over paths, so it splits into parts wherever the paths do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -215,6 +215,7 @@ def _payments(book: Ledger, node: Node) -> Iterator[tuple[Node, Any]]:
 
 
 _SUMS = frozenset({"add", "sub", "neg", "identity", "cast"})
+_MOST_TERMS = 200  # that are told apart, a sweep for each; of more those of one sub-expression are one part
 
 
 def _by_term(book: Ledger) -> list[tuple[Any, dict[str, Any]]]:
@@ -235,31 +236,40 @@ def _by_term(book: Ledger) -> list[tuple[Any, dict[str, Any]]]:
             stack.extend(reversed(node.args))
         else:
             terms[node] = None
-    names_of = _term_names(book, terms)
+    groups = _term_groups(book, terms)
     upper = Without([(term, slot) for term in terms for slot in range(len(term.args))])
     parts = []
     with np.errstate(all="ignore"):
         owed = sweep(upper, {book.top.node: seed_for(book.top.node)}, terms)  # along paths through no other term
         floor = min(leaf.id for leaf in leaves)
         names, none = {leaf.node: leaf.name for leaf in book.leaves}, dict.fromkeys(leaf.name for leaf in book.leaves)
-        for term in terms:
-            below = reach([term], floor, leaves)
-            start = {term: owed[term]} if term in owed else {}
+        for name, members in groups.items():
+            below = reach(members, floor, leaves)
+            start = {term: owed[term] for term in members if term in owed}
             found = sweep(Gradient(on_graph=False), start, below.as_set & leaves, reached=below)
             gradient: dict[str, Any] = none | {names[leaf]: book.plain(bar) for leaf, bar in found.items()}
-            parts.append((names_of[term], gradient))
+            parts.append((name, gradient))
     return parts
 
 
-def _term_names(book: Ledger, terms: Iterable[Node]) -> dict[Node, str]:
-    """Their sub-expressions; where one makes several terms the later ones are t#2, t#3, …"""
-    found: dict[Node, str] = {}
-    count: dict[str, int] = {}
+def _term_groups(book: Ledger, terms: Collection[Node]) -> dict[str, list[Node]]:
+    """Terms by their sub-expressions; where one makes several the later ones are t#2, t#3, …, and of too many all are
+    one part, t (×1,000)."""
+    same: dict[Any, list[Node]] = {}
     for term in sorted(terms, key=by_id):
-        place = position(term.where)
-        name = place.text if place is not None and 0 < len(place.text) <= 60 and term.args else book.accounts[term].name
-        count[name] = count.get(name, 0) + 1
-        found[term] = name if count[name] == 1 else f"{name}#{count[name]}"
+        same.setdefault(term.where[:2] if term.where is not None and term.args else term, []).append(term)
+    together = len(terms) > _MOST_TERMS
+    found: dict[str, list[Node]] = {}
+    count: dict[str, int] = {}
+    for members in same.values():
+        for group in [members] if together else [[term] for term in members]:
+            place = position(group[0].where)
+            name = book.accounts[group[0]].name
+            if place is not None and 0 < len(place.text) <= 60 and group[0].args:
+                name = place.text
+            name += f" (×{len(group):,})" * (len(group) > 1)
+            count[name] = count.get(name, 0) + 1
+            found[name if count[name] == 1 else f"{name}#{count[name]}"] = group
     return found
 
 

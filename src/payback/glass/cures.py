@@ -60,3 +60,11 @@ UNDERFLOW = "sums of logarithms in the place of products (np.log, pb.nn.logsumex
 def of_zeros(kind: str, op: str) -> str:
     """What is usually done about zeros of a kind that an operation makes; else empty."""
     return UNDERFLOW if kind == "underflow" else ZERO.get((kind, op), "")
+
+
+LOG1P = "np.log1p(x) for log(1 + x)"
+EXPM1 = "np.expm1(x) for exp(x) - 1"
+COSINE = "2*np.sin(x/2)**2 for 1 - cos(x)"
+ROOT = "(p - a*a)/(np.sqrt(p) + a) for sqrt(p) - a, with p - a*a worked out by hand"
+MEAN = "take the mean away before squares: ((x - x.mean())**2).mean()"
+CONDITION = "scale rows and columns, another basis (orthogonal polynomials), or a small multiple of the identity added"

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,10 +21,11 @@ import numpy as np
 from payback.ad.algebra import Gradient
 from payback.ad.sweep import everything, sweep
 from payback.errors import InputError
+from payback.glass import cures
+from payback.glass.wide import BY_ELIMINATION, Wide
 from payback.ir.aval import Avals
 from payback.ir.node import Node, ancestors
 from payback.ir.where import Position, position
-from payback.ops.namespace import Values
 from payback.run.interpreter import quietly
 from payback.trace.backward import seed_for
 
@@ -34,7 +36,10 @@ Array = np.ndarray[Any, Any]
 TOLD = 1.0  # digits: from here on a loss at one node is told
 PLACES = 5
 MOST_TEXT = 60
-_EXACT = frozenset(("neg", "abs", "maximum", "minimum", "select", "cast", "identity", "relu", "stop_gradient", "sign"))
+_OWED = "the gradient of "
+_EXACT = frozenset(
+    ("neg", "abs", "maximum", "minimum", "select", "cast", "identity", "relu", "stop_gradient", "sign", "max", "min")
+)
 _ROUNDED = frozenset(("contract", "conv", "sum", "mean", "cumsum"))  # of the linear ones; the others move entries
 
 
@@ -43,7 +48,8 @@ class Loss:
     """A node that loses digits.
 
     what: its expression, or whose adjoint.  lost: how many digits, beyond what its operands had lost.  fact: of which
-    numbers, at the entry that is worst.  times: how often it is evaluated with such a loss; the worst is told.
+    numbers, at the entry that is worst.  times: how often it is evaluated with such a loss; the worst is told.  cure:
+    what is usually done about it, or empty.
     """
 
     what: str
@@ -52,6 +58,7 @@ class Loss:
     lost: float
     fact: str
     times: int = 1
+    cure: str = ""
 
     def __str__(self) -> str:
         often = f", and some in {self.times - 1:,} other evaluations" if self.times > 1 else ""
@@ -116,6 +123,8 @@ class Digits:
     def __str__(self) -> str:
         lines = [str(self.value), *(f"gradient of {right}" for right in self.leaves.values())]
         lines += map("  {}".format, self.places)
+        if helps := dict.fromkeys(place.cure for place in self.places if place.cure):
+            lines.append(f"what helps: {'; '.join(helps)}")
         if self.narrow:
             lines.append(f"not seen: roundings inside {', '.join(self.narrow)}, which have no form in {self.wider}")
         return "\n".join(lines)
@@ -141,7 +150,7 @@ def digits(book: Ledger) -> Digits:
 
 
 def _names(book: Ledger) -> dict[Node, str]:
-    return {account.node: account.name for account in book.nodes}
+    return {account.node: account.name for account in book.nodes} | dict(book.texts)
 
 
 def _wider(top: Node) -> Any:
@@ -164,14 +173,17 @@ class _Wide:
         self.wider, self.rng = wider, rng
         self.complex = np.result_type(wider, np.complex64)
         self.of: dict[Node, Node] = {}
-        self.narrow: set[str] = set()
+        self.m = Wide(rng)
+        self.narrow = self.m.narrow
         for node in ancestors([top]):
             self.of[node] = self._made(node)
         gradient = Gradient(on_graph=False)
+        gradient.m = self.m
         back = {self.of[node]: node for node in self.of}
         seed = {self.of[top]: seed_for(self.of[top])}
         try:
-            found = sweep(gradient, seed, [self.of[leaf] for leaf in leaves if leaf in self.of], keep=everything)
+            wrt = [self.of[leaf] for leaf in leaves if leaf in self.of]  # others are no part of it
+            found = sweep(gradient, seed, wrt, keep=everything)
         except (TypeError, np.linalg.LinAlgError) as problem:
             told = ", ".join(sorted(self.narrow)) or str(problem)
             raise InputError(f"the gradient has no form in {wider.__name__}", why=f"{told} is not computed in it",
@@ -196,11 +208,11 @@ class _Wide:
         params = {name: np.dtype(self.wider) if isinstance(value, np.dtype) and value.kind == "f" else value
                   for name, value in node.params.items()}  # fmt: skip
         try:
-            value = node.op.value(Values, *(arg.value for arg in args), **params)
-        except (TypeError, np.linalg.LinAlgError):  # LAPACK and others have no such numbers
+            value = node.op.value(self.m, *(arg.value for arg in args), **params)
+        except (TypeError, np.linalg.LinAlgError):  # what SciPy computes has no such numbers
             self.narrow.add(node.op.name)
             given = [_like(arg.value, old.value) for arg, old in zip(args, node.args, strict=True)]
-            value = node.op.value(Values, *given, **node.params)
+            value = node.op.value(self.m, *given, **node.params)
         value = tuple(map(self._cast, value)) if isinstance(value, tuple) else self._cast(value)
         if self.rng is not None:
             value = self._shaken(node, args, value)
@@ -211,7 +223,7 @@ class _Wide:
         name = node.op.name
         if isinstance(value, tuple) or getattr(getattr(value, "dtype", None), "kind", "") != "f":
             return value
-        if name in _EXACT or (node.op.kind == "linear" and name not in _ROUNDED):
+        if name in _EXACT or name in BY_ELIMINATION or (node.op.kind == "linear" and name not in _ROUNDED):
             return value
         eps = np.finfo(self.wider).eps
         by = (value * eps * self.rng.choice((-1, 1), np.shape(value))).astype(self.wider)
@@ -266,9 +278,14 @@ class _Errors:
         return np.where(beyond, max(np.max(size, initial=0.0), 1.0), np.where(np.isfinite(apart), apart, 0.0)), size
 
     def _of(self, here: Any, there: Any, again: Any, paid: Any = None) -> float:
+        if type(here) is float and isfinite(here):  # the same of a number, without arrays
+            off, much = np.fmax(abs(there - here), abs(again - there)), abs(there)
+            if not 0 < off < np.inf:
+                return 0.0
+            return float(off / much) if 0 < much < np.inf else np.inf
         apart, size = self._apart(here, there, again, paid)
-        most, largest = (np.max(x, initial=0.0) for x in (apart, size))
-        return 0.0 if most == 0 else float(most / largest) if largest else np.inf
+        most, largest = (float(np.max(x, initial=0.0)) for x in (apart, size))
+        return 0.0 if most == 0 else most / largest if largest else np.inf
 
     def right(self, leaf: Node) -> Array:
         """How many digits of each entry of a leaf's gradient are right."""
@@ -281,15 +298,19 @@ class _Errors:
         with np.errstate(all="ignore"):
             found = -np.log10(np.where(size > 0, apart / np.where(size > 0, size, 1), np.where(apart > 0, 1.0, 0.0)))
         found = np.where(np.isnan(here), 0.0, found)
-        return np.asarray(np.clip(found, 0.0, self.most) + 0.0, float)
+        return np.asarray(np.clip(found, 0.0, self.most) + 0.0, float)  # no -0.0
 
     def places(self, names: Mapping[Node, str]) -> Iterator[Loss]:
         """Nodes that lose digits, those that lose most first."""
         found: list[Loss] = []
         for node in self.value:
             before = max((self.value.get(arg, 0.0) for arg in node.args), default=0.0)
+            if node.op.name in BY_ELIMINATION:  # that many roundings are nobody's loss
+                before = max(before, node.args[0].shape[-1] * self.eps)
             if node.args and (lost := self._lost(self.value[node], before)) >= TOLD:
-                found.append(Loss(_text(node, names), node.op.name, position(node.where), lost, self._fact(node)))
+                fact, place = self._fact(node, names), position(node.where)
+                found.append(Loss(_text(node, names), node.op.name, place, lost, fact, cure=_cure(node)))
+        found += self._slow(names)
         users: dict[Node, list[Node]] = {}
         for node in self.adjoint:
             for arg in node.args:
@@ -300,22 +321,44 @@ class _Errors:
             payers = users.get(node, [])
             before = max((around[payer] for payer in payers), default=0.0)
             if len(payers) > 1 and (lost := self._lost(error, before)) >= TOLD:
-                told = [_text(payer, names) for payer in payers[:3]]
-                fact = f"what {' and '.join(told)} pay cancels"
-                found.append(Loss(f"the gradient of {_text(node, names)}", node.op.name,
+                told = list(dict.fromkeys(_text(payer, names) for payer in payers))
+                fact = f"what {' and '.join(told[:3])} pay{'s' * (len(told) == 1)} cancels"
+                found.append(Loss(f"{_OWED}{_text(node, names)}", node.op.name,
                                   position(node.where) if node.args else None, lost,
                                   fact))  # fmt: skip
         merged: dict[Any, Loss] = {}
-        for loss in sorted(found, key=lambda loss: -loss.lost):
+        # of about as much that of a value first: mended, it mostly mends the gradient, too
+        for loss in sorted(found, key=lambda loss: -(loss.lost + loss.what.startswith(_OWED) * -TOLD)):
             one = merged.setdefault((loss.what, loss.op, loss.place), loss)
             if one is not loss:
                 merged[loss.what, loss.op, loss.place] = replace(one, times=one.times + 1)
         yield from merged.values()
 
+    def _slow(self, names: Mapping[Node, str]) -> Iterator[Loss]:
+        """Sums that lose digits little by little: what the same place adds to what it has made."""
+        begun: dict[Node, tuple[float, int]] = {}  # how far off what a chain began with was, and how long it is
+        worst: dict[Any, tuple[float, Node]] = {}
+        for node, error in self.value.items():
+            if node.op.name not in ("add", "sub") or node.where is None:
+                continue
+            key = node.where[:2]
+            longest = max((arg for arg in node.args if arg in begun and arg.where and arg.where[:2] == key),
+                          key=lambda arg: begun[arg][1], default=None)  # fmt: skip
+            others = max((self.value.get(arg, 0.0) for arg in node.args if arg is not longest), default=0.0)
+            before, length = (0.0, 0) if longest is None else begun[longest]
+            begun[node] = max(before, others), length + 1
+            lost = self._lost(error, begun[node][0])
+            sudden = self._lost(error, max(self.value.get(arg, 0.0) for arg in node.args))
+            if length and sudden < TOLD <= lost and lost > worst.get(key, (0.0, node))[0]:
+                worst[key] = lost, node
+        for lost, node in worst.values():
+            fact = f"little by little, in {begun[node][1]:,} steps"
+            yield Loss(_text(node, names), node.op.name, position(node.where), lost, fact)
+
     def _lost(self, error: float, before: float) -> float:
         return float(np.log10(min(error, 1.0) / min(max(before, self.eps), 1.0))) if error > self.eps else 0.0
 
-    def _fact(self, node: Node) -> str:
+    def _fact(self, node: Node, names: Mapping[Node, str]) -> str:
         there = self.wide.of[node].value
         apart, _ = self._apart(node.value, there, self.moved.of[node].value, self.wide.adjoint.get(node))
         at = np.unravel_index(int(np.argmax(apart)), apart.shape)
@@ -327,6 +370,10 @@ class _Errors:
 
         if not np.isfinite(np.asarray(node.value)[at]):
             return f"it is {np.format_float_scientific(np.asarray(there)[at], 1)}, beyond {node.aval.dtype}"
+        if node.op.name in BY_ELIMINATION and np.ndim(matrix := node.args[0].value) == 2 and matrix.size:
+            singular = np.linalg.svd(matrix, compute_uv=False)
+            condition = singular[0] / singular[-1] if singular[-1] else np.inf
+            return f"the condition number of {_text(node.args[0], names)} is {condition:.2g}"
         if node.op.name in ("add", "sub") and all(_spreads(arg.value, apart.shape) for arg in node.args):
             a, b = (entry(arg.value) for arg in node.args)
             sign = "+" if node.op.name == "add" else "-"
@@ -338,11 +385,31 @@ class _Errors:
 
 def _text(node: Node, names: Mapping[Node, str]) -> str:
     """The program's own words for a node, else its name."""
-    if node in names and not node.args:
+    if node in names and (not node.args or node.where is None):
         return names[node]
     place = position(node.where)
     text = " ".join(place.text.split()) if place is not None and place.text else ""
+    nameless = names.get(node, node.op.name).startswith(node.op.name)  # in the program
+    if nameless and len(text) > MOST_TEXT:
+        return text[: MOST_TEXT - 1] + "…"
     return text if 0 < len(text) <= MOST_TEXT else names.get(node) or node.op.name
+
+
+def _cure(node: Node) -> str:
+    """What is usually done about digits that are lost there."""
+    name, made = node.op.name, [arg.args[0].op.name if arg.op.name == "cast" else arg.op.name for arg in node.args]
+    if name in BY_ELIMINATION:
+        return cures.CONDITION
+    if name == "log" and made[0] in ("add", "sub"):
+        return cures.LOG1P
+    if name not in ("add", "sub"):
+        return ""
+    if "mean" in made:
+        return cures.MEAN
+    for op, cure in (("exp", cures.EXPM1), ("cos", cures.COSINE), ("sqrt", cures.ROOT)):
+        if made.count(op) == 1:
+            return cure
+    return ""
 
 
 def _spreads(value: Any, shape: tuple[int, ...]) -> bool:

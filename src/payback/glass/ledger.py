@@ -69,6 +69,7 @@ class Ledger(Questions):
         None  # level "entry": (array, index, part)
     )
     data: Mapping[str, Any] = MappingProxyType({})  # the arrays among the arguments, by name
+    texts: Mapping[Node, str] = MappingProxyType({})  # sub-expressions that the graph does not know
     again: Callable[[], Node] | None = None  # runs the function once more, for `check(replay=True)`
 
     def __init__(self, top: Node, leaves: Iterable[Node], names: Mapping[Node, str] | None = None):

@@ -17,8 +17,8 @@ from payback.native import ir
 from payback.native.codegen.emit import BYTE, FLOAT64, INT, POINTER, Emitter, constant, lanes_of
 from payback.native.lower.kernel import Arguments, fold
 from payback.native.lower.linalg.factored import arena, as_batch, fits, flipped, shared
-from payback.native.lower.linalg.factors import Columns, length_of
 from payback.native.lower.linalg.orthogonal import total
+from payback.native.lower.linalg.panels import Columns, length_of
 from payback.native.lower.linalg.tridiagonal import STATE, Numbers, diagonalized
 from payback.native.lower.pointwise import code_of
 from payback.native.lower.products.blocked.place import lane_mask

@@ -14,7 +14,7 @@ import numpy as np
 from payback.native import ir
 from payback.native.codegen.emit import FLOAT64, INT, POINTER, Emitter, constant
 from payback.native.lower.kernel import fold
-from payback.native.lower.linalg.factors import Columns
+from payback.native.lower.linalg.panels import Columns
 from payback.native.lower.products.blocked.packing import least
 
 EPS, TINY, MAX = float(np.finfo(float).eps) / 2, float(np.finfo(float).tiny), float(np.finfo(float).max)
