@@ -75,6 +75,7 @@ _WAYS = {
     "expm": "linalg.exponential.lower_expm",
     "expm_frechet": "linalg.exponential.lower_expm",
     "eigh": "linalg.symmetric.lower_eigh",
+    "svd": "linalg.singular.lower_svd",
     "repeated": "linalg.repeated.lower_repeated",
 }
 
