@@ -186,7 +186,7 @@ def test_rows_that_numpy_runs_split_the_program():
     def f(a, b):
         return np.tanh(np.linalg.eigvalsh(a * 2.0) + b) - np.sum(b)
 
-    a, b = np.eye(20) + 0.1, np.arange(20.0)
+    a, b = np.eye(30) + 0.1, np.arange(30.0)  # more rows than native code has eigenvalues of
     graph, found, wanted = both(f, a, b)
     check(graph, found, wanted, 1e-14, "eigvalsh")
     program = Program(graph)
@@ -206,7 +206,8 @@ def test_the_coverage_tells_every_row():
     text = coverage()
     for name, row in TABLE.items():
         assert row.value is None or f" {name}" in text
-    assert "  eigh: all" in text
+    assert "  eig: all" in text
+    assert "  eigh: matrices of more than 25 rows" in text
     assert " tanh " in text
 
 

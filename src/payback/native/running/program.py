@@ -75,6 +75,7 @@ _WAYS = {
     "expm": "linalg.exponential.lower_expm",
     "expm_frechet": "linalg.exponential.lower_expm",
     "eigh": "linalg.symmetric.lower_eigh",
+    "svd": "linalg.singular.lower_svd",
     "repeated": "linalg.repeated.lower_repeated",
 }
 
@@ -102,11 +103,14 @@ def lowered(row: Row) -> str | None:
     """None for a row that is machine code, else what of it runs on NumPy ("all", or some of its uses); "split": it is
     machine code of its own, called between two pieces of the program."""
     from payback.native.lower.linalg.exponential import LARGEST
+    from payback.native.lower.linalg.symmetric import LAPACK_SMALL
 
     masks = "masks whose contents are not known"
     partly = dict.fromkeys(("expm", "expm_frechet"), f"matrices of more than {LARGEST} rows")
     partly |= {"index": masks, "scatter": masks, "power": "whole numbers to powers that are not known"}
     partly["qr"] = "large matrices"
+    partly["eigh"] = f"matrices of more than {LAPACK_SMALL} rows, vectors of SciPy's or by the upper half"
+    partly["svd"] = f"matrices of more than {LAPACK_SMALL} rows and columns, vectors of wide ones"
     name = row.name
     known = (*HOOKS, *VIEWS, *REDUCES, *EXPANSIONS, "cast", "index", "call", "custom", "part", "stop_gradient")
     if name in known or (row.kind == "pointwise" and any(pointwise.can(name, c) for c in ("f4", "b1"))):

@@ -19,6 +19,7 @@ from payback.native.lower.kernel import Arguments, fold
 from payback.native.lower.linalg.factored import arena, as_batch, fits, flipped, shared
 from payback.native.lower.linalg.orthogonal import total
 from payback.native.lower.linalg.panels import Columns, length_of
+from payback.native.lower.linalg.reflections import EPS, TINY, middling, reflector, turns
 from payback.native.lower.linalg.tridiagonal import STATE, Numbers, diagonalized
 from payback.native.lower.pointwise import code_of
 from payback.native.lower.products.blocked.place import lane_mask
@@ -27,9 +28,7 @@ from payback.native.planning.layout import View
 
 LAPACK_SMALL = 25  # SMLSIZ of ilaenv: more rows are divided and conquered
 DOUBLE = np.dtype(np.float64)
-EPS, TINY = float(np.finfo(DOUBLE).eps), float(np.finfo(DOUBLE).tiny)
-UP = 2.0**600  # numbers whose squares vanish are multiplied with it
-LINES = 4  # of a panel, beside the matrix, its reflections and the vectors: d, off, w, tau
+LINES = 5  # of a panel, beside the matrix, its reflections and the vectors: d, off, w, tau, two numbers
 
 
 class Symmetric(NamedTuple):
@@ -78,20 +77,19 @@ def eigenvalues(e: Emitter, vectors: bool) -> ir.Function:
     factors = Columns(e, code, panel.column(n), length)
     z = Columns(e, code, factors.column(n), length)
     lines = Columns(e, code, z.column(n), length)
-    d, off, _, taus = (lines.column(k) for k in range(LINES))
+    d, off, _, taus, _ = (lines.column(k) for k in range(LINES))
     state, last = lines.column(LINES), b.sub(n, e.int(1))
     diagonal = diagonalized(e, vectors)
 
     panel.read(a, n, n, n)
-    unit = _halves(e, of, panel, n)
-    with b.if_then(b.fcmp_ordered("==", unit, of(0.0)), likely=False):
-        b.ret(e.int(1))
+    _halves(e, panel, n)
+    unit = middling(e, panel, n, n, (TINY / EPS) ** 0.5)
     with e.loop(0, last) as i:
         _reflected(e, of, panel, factors, lines, n, i)
     e.store(panel.entry(last, last), d, last)
     e.store(of(0.0), off, last)
     if vectors:
-        _turns(e, of, factors, z, taus, n)
+        turns(e, factors, z, taus, n, n, first=1)
     status = b.call(diagonal, [d, off, z.pointer, state, n, length])
     with b.if_then(b.icmp_signed("!=", status, e.int(0)), likely=False):
         b.ret(e.int(1))
@@ -104,46 +102,16 @@ def eigenvalues(e: Emitter, vectors: bool) -> ir.Function:
     return made
 
 
-def _halves(e: Emitter, of: Numbers, panel: Columns, n: ir.Value) -> ir.Value:
-    """The upper half becomes the lower one; what the matrix was multiplied with to be of a middling size (syevd's
-    scale), 0 where it is not finite."""
-    b, kind, lanes = e.b, FLOAT64, panel.lanes
-    low = float(np.sqrt(TINY / EPS))
+def _halves(e: Emitter, panel: Columns, n: ir.Value) -> None:
+    """The upper half becomes the lower one."""
     with e.loop(0, n) as c, e.loop(0, c) as i:
         e.store(panel.entry(c, i), panel.column(c), i)
-    many = ir.VectorType(kind, lanes)
-    pairs = [constant(many, 0.0)] * 2
-
-    def of_column(c: ir.Value, found: list[ir.Value]) -> list[ir.Value]:
-        def of_rows(i: ir.Value, found: list[ir.Value]) -> list[ir.Value]:
-            x = e.intrinsic("fabs", e.load(panel.column(c), i, kind, lanes))
-            larger = b.select(b.fcmp_ordered("<", found[0], x), x, found[0])
-            return [larger, b.fadd(found[1], b.fmul(x, constant(many, 0.0)))]  # 0, or NaN
-
-        return fold(e, 0, n, lanes, found, of_rows)
-
-    sizes, wrong = fold(e, 0, n, 1, pairs, of_column)
-    size = _largest(e, of, sizes)
-    small, large = of.less(size, of(low)), of.less(of(1 / low), size)
-    unit = b.select(small, b.fdiv(of(low), size), b.select(large, b.fdiv(of(1 / low), size), of(1.0)))
-    unit = b.select(b.fcmp_ordered("==", size, of(0.0)), of(1.0), unit)
-    with b.if_then(b.fcmp_ordered("!=", unit, of(1.0)), likely=False), e.loop(0, n) as c, e.loop(0, n, lanes) as i:
-        place = panel.column(c)
-        e.store(b.fmul(e.load(place, i, kind, lanes), e.splat(unit, lanes)), place, i)
-    return b.select(b.fcmp_ordered("==", total(e, wrong), of(0.0)), unit, of(0.0))
-
-
-def _largest(e: Emitter, of: Numbers, vector: ir.Value) -> ir.Value:
-    b, found = e.b, of(0.0)
-    for k in range(vector.type.count):
-        found = of.larger(found, b.extract_element(vector, ir.Constant(ir.IntType(32), k)))
-    return found
 
 
 def _reflected(e: Emitter, of: Numbers, panel: Columns, factors: Columns, lines: Columns, n: Any, i: Any) -> None:
     """Column i below its first coupling becomes zeros: a − v·wᵀ − w·vᵀ of what is right of it (sytd2, larfg)."""
     b, lanes = e.b, panel.lanes
-    d, off, work, taus = (lines.column(k) for k in range(LINES))
+    d, off, work, taus, pair = (lines.column(k) for k in range(LINES))
     below = b.add(i, e.int(1))
     top, column, mine = panel.begin(below), panel.column(i), factors.column(i)
     none = constant(ir.VectorType(FLOAT64, lanes), 0.0)
@@ -155,41 +123,12 @@ def _reflected(e: Emitter, of: Numbers, panel: Columns, factors: Columns, lines:
         """Without what lies above these rows."""
         return b.select(lane_mask(e, b.sub(rows, row), FLOAT64, lanes), none, x)
 
-    def sizes(row: ir.Value, found: list[ir.Value]) -> list[ir.Value]:
-        x = cleared(row, b.add(i, e.int(2)), vector(column, row))
-        return [multiply_add(e, x, x, found[0]), b.fadd(found[1], e.intrinsic("fabs", x))]
-
-    def scaled(row: ir.Value, found: list[ir.Value]) -> list[ir.Value]:
-        x = b.fmul(cleared(row, b.add(i, e.int(2)), vector(column, row)), constant(none.type, UP))
-        return [multiply_add(e, x, x, found[0])]
-
-    square, size = (total(e, x) for x in fold(e, top, n, lanes, [none, none], sizes))
-    flat = b.fcmp_ordered("==", size, of(0.0))
-    good, before = b.or_(flat, b.fcmp_ordered(">=", square, of(TINY / EPS**2))), b.block
-    low, after = b.append_basic_block("low"), b.append_basic_block("measured")
-    b.cbranch(good, after, low, likely=True)
-    b.position_at_end(low)
-    larger = total(e, fold(e, top, n, lanes, [none], scaled)[0])
-    ways = [(square, of(1.0), before), (larger, of(UP), b.block)]
-    b.branch(after)
-    b.position_at_end(after)
-    square, unit = b.phi(FLOAT64), b.phi(FLOAT64)
-    for measured, by, block in ways:
-        square.add_incoming(measured, block)
-        unit.add_incoming(by, block)
-    first = panel.entry(below, i)
-    alpha = b.fmul(first, unit)
-    beta = b.fneg(of.signed(of.length(alpha, b.select(flat, of(1.0), of.sqrt(square))), alpha))
-    scale = b.fdiv(of(1.0), b.fsub(alpha, beta))
-    tau = b.select(flat, of(0.0), b.fdiv(b.fsub(beta, alpha), beta))
+    b.call(reflector(e), [column, mine, below, n, pair])
+    beta, tau = (e.load(pair, k, FLOAT64) for k in range(2))
     e.store(panel.entry(i, i), d, i)
-    e.store(b.select(flat, first, b.fdiv(beta, unit)), off, i)
+    e.store(beta, off, i)
     e.store(tau, taus, i)
-    many, units = e.splat(scale, lanes), e.splat(unit, lanes)
-    with e.loop(0, n, lanes) as row:
-        x = b.fmul(b.fmul(vector(column, row), units), many)
-        e.store(cleared(row, b.add(i, e.int(2)), x), mine, row)
-    e.store(of(1.0), mine, below)
+    flat = b.fcmp_ordered("==", tau, of(0.0))
     with b.if_then(b.not_(flat)):
         with e.loop(top, n, lanes) as row:
 
@@ -213,32 +152,6 @@ def _reflected(e: Emitter, of: Numbers, panel: Columns, factors: Columns, lines:
             with e.loop(top, n, lanes) as row:
                 x = multiply_add(e, vector(mine, row), by_v, vector(place, row))
                 e.store(multiply_add(e, vector(work, row), by_w, x), place, row)
-
-
-def _turns(e: Emitter, of: Numbers, factors: Columns, z: Columns, taus: ir.Value, n: ir.Value) -> None:
-    """z = the product of all reflections, from the last one on: each meets only columns behind its own."""
-    b, kind, lanes = e.b, FLOAT64, z.lanes
-    none = constant(ir.VectorType(kind, lanes), 0.0)
-    with e.loop(0, n) as c:
-        with e.loop(0, n, lanes) as i:
-            e.store(none, z.column(c), i)
-        e.store(of(1.0), z.column(c), c)
-    with e.loop(1, n) as k:
-        i = b.sub(b.sub(n, e.int(1)), k)
-        mine, tau = factors.column(i), e.load(taus, i, kind)
-        below = b.add(i, e.int(1))
-        top = z.begin(below)
-        with e.loop(below, n) as c:
-            place = z.column(c)
-
-            def dot(row: ir.Value, found: list[ir.Value], place: Any = place, mine: Any = mine) -> list[ir.Value]:
-                return [multiply_add(e, e.load(place, row, kind, lanes), e.load(mine, row, kind, lanes), found[0])]
-
-            inside = total(e, fold(e, top, n, lanes, [none], dot)[0])
-            multiple = e.splat(b.fneg(b.fmul(tau, inside)), lanes)
-            with e.loop(top, n, lanes) as row:
-                x = multiply_add(e, e.load(mine, row, kind, lanes), multiple, e.load(place, row, kind, lanes))
-                e.store(x, place, row)
 
 
 def sample() -> np.ndarray[Any, Any]:

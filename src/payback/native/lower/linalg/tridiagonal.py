@@ -126,6 +126,26 @@ def pair(of: Numbers, x: ir.Value, off: ir.Value, y: ir.Value) -> list[ir.Value]
     return [large, small, b.select(turned, b.fneg(sine), cosine), b.select(turned, cosine, sine)]
 
 
+def turn(e: Emitter, z: Columns, n: ir.Value, near: ir.Value, far: ir.Value, c: ir.Value, s: ir.Value) -> None:
+    """Two columns: near' = c·near + s·far, far' = c·far − s·near."""
+    b, lanes = e.b, z.lanes
+    places = z.column(near), z.column(far)
+    c, s = e.splat(c, lanes), e.splat(s, lanes)
+    with e.loop(0, n, lanes) as i:
+        x, y = (e.load(place, i, FLOAT64, lanes) for place in places)
+        e.store(b.fadd(b.fmul(c, x), b.fmul(s, y)), places[0], i)
+        e.store(b.fsub(b.fmul(c, y), b.fmul(s, x)), places[1], i)
+
+
+def exchange(e: Emitter, z: Columns, n: ir.Value, one: ir.Value, other: ir.Value) -> None:
+    """Two columns change places."""
+    places = z.column(one), z.column(other)
+    with e.loop(0, n, z.lanes) as i:
+        x, y = (e.load(place, i, FLOAT64, z.lanes) for place in places)
+        e.store(x, places[1], i)
+        e.store(y, places[0], i)
+
+
 def diagonalized(e: Emitter, vectors: bool) -> ir.Function:
     """`i64 diagonalized(d, off, z, state, n, length)`: d becomes the eigenvalues, in order; off is lost.
 
@@ -191,16 +211,8 @@ class _Iteration:
                 self.e.store(self.b.fmul(self.number(place, i), factor), place, i)
 
     def turn(self, near: ir.Value, far: ir.Value, c: ir.Value, s: ir.Value) -> None:
-        """Columns: near' = c·near + s·far, far' = c·far − s·near."""
-        if not self.vectors:
-            return
-        e, b, lanes = self.e, self.b, self.z.lanes
-        places = self.z.column(near), self.z.column(far)
-        c, s = e.splat(c, lanes), e.splat(s, lanes)
-        with e.loop(0, self.n, lanes) as i:
-            x, y = (e.load(place, i, FLOAT64, lanes) for place in places)
-            e.store(b.fadd(b.fmul(c, x), b.fmul(s, y)), places[0], i)
-            e.store(b.fsub(b.fmul(c, y), b.fmul(s, x)), places[1], i)
+        if self.vectors:
+            turn(self.e, self.z, self.n, near, far, c, s)
 
     def write(self) -> None:
         e, b, of = self.e, self.b, self.of
@@ -333,7 +345,7 @@ class _Iteration:
 
     def _in_order(self) -> None:
         """The least first, then the least of the others; few columns are exchanged."""
-        e, b, of, lanes = self.e, self.b, self.of, self.z.lanes
+        e, b, of = self.e, self.b, self.of
         with e.loop(0, b.sub(self.n, self.one)) as i:
 
             def smallest(j: ir.Value, best: list[ir.Value]) -> list[ir.Value]:
@@ -347,8 +359,4 @@ class _Iteration:
                 e.store(own, self.d, k)
                 e.store(value, self.d, i)
                 if self.vectors:
-                    places = self.z.column(i), self.z.column(k)
-                    with e.loop(0, self.n, lanes) as j:
-                        x, y = (e.load(place, j, FLOAT64, lanes) for place in places)
-                        e.store(x, places[1], j)
-                        e.store(y, places[0], j)
+                    exchange(e, self.z, self.n, i, k)
