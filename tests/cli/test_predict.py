@@ -242,7 +242,10 @@ BAD = [
     ("predict plain classes.csv", "the model was not trained on a table (plain)"),
     ("predict classes unseen.csv", "unseen category 'pink' in column 'c' (unseen.csv, line 3)"),
     ("predict classes text.csv", "'big' is not a number"),
-    ("predict classes short.csv", "there is no column 'c' (short.csv): its columns are 'a'"),
+    (
+        "predict classes short.csv",
+        "there is no column 'c' (short.csv): its columns are 'a', and the training had it. Add it, with ?",
+    ),
     ("predict classes ragged.csv", "(ragged.csv, line 3)"),
     ("predict classes far.csv", "column 'a'"),
     (

@@ -150,9 +150,11 @@ def test_unseen_category(table):
 def test_missing_column(table):
     encoder = Encoder.fit(table(MIXED), ["color", "size"])
     with pytest.raises(
-        InputError, match=r"there is no column 'color' .*its columns are 'colour', 'size'\. Did you mean"
+        InputError, match=r"no column 'color' .*its columns are 'colour', 'size', and .*had it\. Did you mean 'colour'"
     ):
         encoder.transform(table("colour,size\nred,1\n"))
+    with pytest.raises(InputError, match=r"there are no columns 'color', 'size' .*Add them, with \? where"):
+        encoder.transform(table("a,b\nred,1\n"))
 
 
 def test_missing_where_training_had_none(table):

@@ -22,7 +22,7 @@ from payback.tabular.plans import (
     UselessColumnError,
     fit_plan,
 )
-from payback.tabular.table import Table, listed
+from payback.tabular.table import Table, listed, nearest
 
 
 @dataclass(frozen=True)
@@ -130,6 +130,7 @@ class Encoder:
         """
         if unseen not in ("error", "zero"):
             raise InputError(f"unseen is {quoted(str(unseen))}", why="it is 'error' or 'zero'")
+        self._check_names(table)
         table = table.with_missing(self.missing)
         index = rows_of(table, rows)
         out = np.zeros((len(index), len(self.feature_names_out)))
@@ -145,6 +146,16 @@ class Encoder:
                 raise InputError(f"a number in column {quoted(plan.name)} is too large", where=place)
             at += width
         return out
+
+    def _check_names(self, table: Table) -> None:
+        if absent := [plan.name for plan in self.plans if plan.name not in table.names]:
+            them = "it" if len(absent) == 1 else "them"
+            raise InputError(
+                f"there {'is no column' if len(absent) == 1 else 'are no columns'} {listed(absent)}",
+                where=table.source,
+                why=f"its columns are {listed(table.names)}, and the training had {them}",
+                fix=nearest(absent[0], table.names) or f"add {them}, with ? where nothing is known",
+            )
 
     def to_dict(self) -> dict[str, object]:
         """Plain data for JSON; floats survive exactly."""
