@@ -1,6 +1,7 @@
 """Random programs, some of which write into arrays: with a proof they give and leave what they do without it."""
 
 import functools
+import math
 import random
 import threading
 
@@ -25,6 +26,11 @@ _READING = [
     "{t} = {t} * sum(x * x for x in {q})", "{p} = {{'a': {p}, 'b': 1.0}}['a']",
     "first, *rest = {p}; {t} = {t} * rest[0]",
     "{t} = {t} * np.asarray({p})", "{p} = np.concatenate([{p}, {q}])[1:4]", "{t} = {t} * np.max({p})",
+    "try:\n        {t} = {t} * {p}\n    except ValueError:\n        {t} = {t} + 1.0",
+    "with np.errstate(all='ignore'):\n        {t} = {t} / {p}", "model.last = {t} * {p}; {t} = {t} + model.last",
+    "d = {{}}; d['a'] = {p}; d['b'] = {t}; {t} = d['a'] * d.get('b')", "rows = [{t}]; rows += [{p}]; {t} = sum(rows)",
+    "{t} = sum(map(lambda x: x * {p}, [{t}, {q}])) * max({p}[0], 0.1)", "{p} = sorted([{p}[:], {q}[:]], key=len)[0]",
+    "{t} = {t} * math.exp(-{p}[0] ** 2)", "{t} = reduce(lambda a, b: a * b, [{t}, {p}, {q}])",
 ]  # fmt: skip
 _WRITING = [
     "rows = [{q}]; same = rows; rows.append({p}); p = same[-1]; p += 1.0", "model.write({p})",
@@ -37,7 +43,12 @@ _WRITING = [
     "[{p}.__setitem__(1, 0.2) for _ in (1,)]", "np.nan_to_num({p}, False)", "{p}.clip(0.0, 1.0, {q})",
     "np.reshape({p}, (1, 3))[0][0] = 4.0", "setattr({p}, 'real', 2.0)", "np.sum({p}[None], 0, None, {q})",
     "(lambda a: a.fill(0.3))({p})", "held['a'] += 1.0", "np.asarray({p})[1] = 0.9", "X.flat[0] = 3.0",
-    "partial({p})", "np.ravel({p})[...] += 0.25", "for row in (X, {p}): row *= 1.1", "np.random.shuffle({p})",
+    "try:\n        r = {p}\n        raise ValueError\n    except ValueError:\n        r += 1.0",
+    "model.last = {p}; r = model.last; r += 1.0", "d = {{}}; d['a'] = {p}; r = d['a']; r *= 1.5",
+    "for r in map(lambda x: x[:], (X, {p})): r += 0.5", "rows = [X]; rows += [{p}]; r = rows[-1]; r += 0.5",
+    "r = max({p}[:1], {q}[:1]); r += 0.5", "r = reduce(lambda a, b: b, [{p}, {q}]); r += 0.5",
+    "partial({p})", "np.ravel({p})[...] += 0.25", "for row in (X, {p}): row *= 1.1",
+    "np.random.shuffle({p})",
 ]  # fmt: skip
 
 
@@ -77,7 +88,13 @@ def outcome(way, code, again=1):
     """What a program gives and leaves behind, from its first run on fresh data after some others."""
     from operator import methodcaller
 
-    space = {"np": np, "held": {"a": X.copy()}, "partial": functools.partial(methodcaller("fill", 0.5))}
+    space = {
+        "np": np,
+        "math": math,
+        "reduce": functools.reduce,
+        "held": {"a": X.copy()},
+        "partial": functools.partial(methodcaller("fill", 0.5)),
+    }
     exec("def combine(a, b):\n    return a * b + np.cos(b)\ndef write(a, b):\n    a -= b\n", space)
     exec(MODEL, space)
     exec(code, space)

@@ -16,13 +16,17 @@ from typing import Any
 
 import numpy as np
 
+from payback.trace.array import Traced
+from payback.trace.proof.containers import is_record
 from payback.trace.proof.proof import names_of
 from payback.trace.proof.pure import (
     ARRAY,
     CALL,
+    DESCRIPTOR,
     MIXED,
     NONE,
     NUMBER,
+    SET,
     TEXT,
     TRACED,
     Kind,
@@ -31,6 +35,7 @@ from payback.trace.proof.pure import (
     listed,
     of_numpy,
 )
+from payback.trace.scalars.floats import Float
 from payback.trace.shim.pairs import attributes
 from payback.trace.shim.wrappers import NOT_USERS
 
@@ -40,7 +45,7 @@ _VARYING = {float, int, np.float64, np.float32}
 _TOO_DEEP = 6
 _MOST_PARTS = 64  # of a list around a function: each is looked at in every call
 _CLASSES = (type, ABCMeta)  # the classes of classes whose attributes nothing but their dictionaries says
-_look_up = object.__getattribute__
+_look_up, _store = object.__getattribute__, object.__setattr__
 
 
 def kind_of(value: Any, depth: int) -> Kind:
@@ -56,6 +61,8 @@ def kind_of(value: Any, depth: int) -> Kind:
         return environment(value, depth + 1)
     if kind is list or kind is tuple:
         return _many(kind_of, value, depth)
+    if kind is Traced or kind is Float:  # what an object has kept of another trace
+        return TRACED
     if value is None:
         return NONE
     if kind is str:
@@ -71,6 +78,10 @@ def kind_of(value: Any, depth: int) -> Kind:
         names = tuple(value.keywords)
         given = [kind_of(arg, depth + 1) for arg in (*value.args, *value.keywords.values())]
         return "partial", kind_of(value.func, depth + 1), tuple(given), names
+    if is_record(kind):
+        return *_many(kind_of, value, depth), kind
+    if kind is type and is_record(value):
+        return "maker", value, tuple([(name, kind_of(part, depth + 1)) for name, part in value._field_defaults.items()])
     return _object(kind_of, value, depth)
 
 
@@ -87,6 +98,8 @@ def varying(value: Any, depth: int = 0) -> Kind:
         return _many(varying, value, depth)
     if kind is dict:
         return _table(varying, value, depth)
+    if is_record(kind):
+        return *_many(varying, value, depth), kind
     if dataclasses.is_dataclass(kind):
         return _object(varying, value, depth)
     if value is None or kind in (str, bool, FunctionType) or of_numpy(value) is not None:  # carried as it is
@@ -163,7 +176,9 @@ def _object(each: Callable[[Any, int], Kind], value: Any, depth: int) -> Kind:
 
 
 def _attribute(each: Any, value: Any, name: str, space: dict[str, Any], classes: Any, depth: int) -> Kind:
-    """What `value.name` is; ("method", ...) and ("property", ...) with a function that is to be given the object."""
+    """What `value.name` is; ("of class", ...) and ("property", ...) with a function that is to be given the object."""
+    if name == SET:
+        return NUMBER if classes and type(value).__setattr__ is _store else MIXED
     for cls in classes:
         if name in cls.__dict__:
             there = cls.__dict__[name]
@@ -177,8 +192,8 @@ def _attribute(each: Any, value: Any, name: str, space: dict[str, Any], classes:
                     raise Unproved from None
             if kind is FunctionType or kind is staticmethod:
                 break  # the object's own attribute goes before
-            if hasattr(kind, "__get__"):
-                raise Unproved
+            if hasattr(kind, "__get__") or hasattr(kind, "__set__"):
+                return DESCRIPTOR
             break
     else:
         kind = there = None

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from payback.trace.numpy.creation import ANSWERS
+from payback.trace.proof.containers import field, made, of_made
+from payback.trace.proof.handlers import LEAVING, SILENT
 from payback.trace.proof.instructions import NULL, Stack, Variables, rule, taken
 from payback.trace.proof.pure import (
     ARRAY,
     CALL,
-    CONSTANTS,
+    DESCRIPTOR,
     DTYPES,
     FUNCTIONS,
     KEYWORDS,
@@ -21,6 +23,8 @@ from payback.trace.proof.pure import (
     MODULES,
     NONE,
     NUMBER,
+    RAISED,
+    SET,
     TRACED,
     Kind,
     Unproved,
@@ -28,17 +32,18 @@ from payback.trace.proof.pure import (
     attribute,
     is_bare,
     join,
-    of_builtin,
     of_lists,
     of_method,
     of_numpy,
-    of_table,
+    parts,
     usable,
 )
+from payback.trace.proof.python_values import of_builtin, of_mathematics, of_table, of_text
 
 if TYPE_CHECKING:
     from payback.trace.proof.proof import Proof
 
+_SILENCES = {("text", "ignore"), ("text", "warn")}
 _METHOD_BIT = sys.version_info >= (3, 12)  # LOAD_ATTR tells calls of methods
 
 
@@ -57,16 +62,23 @@ def _attribute_of(proof: Proof, of: Kind, name: str) -> Kind:
             return "of", NUMBER
         if name in ("ndim", "size"):
             return NUMBER
+        if name == "dtype":
+            return ("dtype",)
         if name in METHODS:
             return "method", name, of
         raise Unproved
     if of[0] == "object":
         found = attribute(of, name)
+        if found == DESCRIPTOR:
+            raise Unproved
         if type(found) is tuple and found[0] == "property":
             return proof.prove(found[1], [of], {})
+        found = usable(join(found, proof.search.kept.get(("attribute", of[1], name))))
         return ("bound", found[1], of) if type(found) is tuple and found[0] == "of class" else found
-    if of[0] == "table" or (len(of) == 3 and of[0] == "of" and name == "append"):
+    if of[0] in ("table", "made", "text") or (len(of) == 3 and of[0] == "of" and name in ("append", "extend")):
         return "method", name, of
+    if of[0] == "tuple" and len(of) == 3:
+        return of[1][field(of[2], name)]
     if of[0] != "module":
         raise Unproved
     module = MODULES[of[1]]
@@ -74,12 +86,27 @@ def _attribute_of(proof: Proof, of: Kind, name: str) -> Kind:
     proof.search.used[of[1], name] = module.__dict__, name, found
     if name == "newaxis" and found is None:
         return NONE
-    if name in CONSTANTS and found is CONSTANTS[name]:
+    if type(found) is float:  # np.pi, math.e
         return NUMBER
     kind = of_numpy(found)
     if kind is None:
         raise Unproved
-    return (*kind, "np") if kind[0] == "numpy" and module is np else kind
+    by_module = (kind[0] == "numpy" and module is np) or kind[0] == "mathematics"
+    return (*kind, "by its module") if by_module else kind
+
+
+@rule("STORE_ATTR")
+def _store_attribute(proof: Proof, step: dis.Instruction, stack: Stack, names: Variables) -> None:
+    of, value, name = stack.pop(), usable(stack.pop()), step.argval
+    if type(of) is int or of[0] != "object" or attribute(of, SET) != NUMBER:
+        raise Unproved
+    there = attribute(of, name)
+    if there == DESCRIPTOR or (type(there) is tuple and there[0] == "property"):
+        raise Unproved
+    # it is read under this name alone, but of any object of the class, for nobody knows which this is
+    proof.remember(("attribute", of[1], name), value)
+    if not is_bare(value):
+        proof.search.held = True
 
 
 @rule("KW_NAMES")
@@ -118,7 +145,9 @@ def _call_with_many(proof: Proof, step: dis.Instruction, stack: Stack, names: Va
 def _merge(proof: Proof, step: dis.Instruction, stack: Stack, names: Variables) -> None:
     more, at = stack.pop(), -(step.arg or 0)
     whole = stack[at]
-    if type(more) is int or more[0] != "table" or not set(more[1]).isdisjoint(whole[1]):
+    if whole[0] == "made" and of_made(proof, "keys", whole, [])[1] is None and step.opname == "DICT_MERGE":
+        whole = ("table", (), ())  # it is for a call alone
+    if type(more) is int or not more[0] == whole[0] == "table" or not set(more[1]).isdisjoint(whole[1]):
         raise Unproved
     stack[at] = "table", whole[1] + more[1], whole[2] + more[2]
 
@@ -137,6 +166,14 @@ def called(proof: Proof, callee: Kind, args: list[Kind], named: dict[str, Kind])
     if type(callee) is not tuple:
         raise Unproved
     way = callee[0]
+    if way == "builtin":
+        if callee[1] in ("map", "reduce") and not named:
+            return _of_function(proof, callee[1], args)
+        return of_builtin(proof, callee[1], args, named)
+    if way == "class" and callee[1] == id(np.errstate) and not args and set(named.values()) <= _SILENCES:
+        return SILENT
+    if way == "maker":
+        return made(callee, args, named)
     if way == "function":
         return proof.prove(callee, args, named)
     if way == "bound":
@@ -152,7 +189,7 @@ def called(proof: Proof, callee: Kind, args: list[Kind], named: dict[str, Kind])
         return found
     if way == "object":
         method = attribute(callee, CALL)
-        if type(method) is int or method[0] != "of class":
+        if type(method) is int or method[0] != "of class":  # MIXED too
             raise Unproved
         return called(proof, method[1], [callee, *args], named)
     if way == "numpy":
@@ -163,15 +200,31 @@ def called(proof: Proof, callee: Kind, args: list[Kind], named: dict[str, Kind])
     if named:
         return _of_method(proof, callee, args) if way == "method" and type(callee[2]) is int else usable(None)
     if way == "method":
-        if callee[1] == "append" and len(args) == 1:
-            proof.grown(callee[2], args[0])
-            return NONE
         return _of_method(proof, callee, args)
-    if way == "builtin":
-        return of_builtin(callee[1], args)
+    if way == "mathematics":
+        proof.search.elsewhere |= len(callee) == 2
+        return of_mathematics(proof, callee[1], args)
     if way == "raises":
-        return ("raised",)
+        return RAISED
+    if callee == LEAVING:
+        return NONE
     raise Unproved
+
+
+def _of_function(proof: Proof, name: str, args: list[Kind]) -> Kind:
+    """What `map` or `functools.reduce` answers with, which call a function."""
+    f, *given = args
+    if name == "map":
+        each = [parts(kind) for kind in given]
+        return "iterator", None if None in each else called(proof, f, list(map(usable, each)), {})
+    if not 1 <= len(given) <= 2:
+        raise Unproved
+    found, part = None, parts(given[0])
+    after = join(part, given[1] if len(given) > 1 else None)
+    while part is not None and after != found:
+        found = after
+        after = join(found, called(proof, f, [usable(found), usable(part)], {}))
+    return usable(after)
 
 
 def _of_numpy(proof: Proof, callee: Kind, args: list[Kind], named: dict[str, Kind]) -> Kind:
@@ -199,4 +252,15 @@ def _of_method(proof: Proof, callee: Kind, args: list[Kind]) -> Kind:
         proof.search.asks = True
         if any(type(kind) is int and kind & TRACED for kind in args):
             proof.search.shown = True
-    return of_method(name, of, args) if type(of) is int else of_table(name, of, args)
+    if type(of) is int:
+        return of_method(name, of, args)
+    if of[0] == "text":
+        return of_text(name, args)
+    if of[0] == "made":
+        return of_made(proof, name, of, args)
+    if of[0] == "table":
+        return of_table(name, of, args)
+    if len(args) != 1:
+        raise Unproved
+    proof.grown(of, args[0] if name == "append" else parts(args[0]))
+    return NONE

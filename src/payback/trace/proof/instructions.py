@@ -11,18 +11,17 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from payback.trace.proof.containers import entry_of_made, grows, of_made, put_into, stores
 from payback.trace.proof.pure import (
     ARRAY,
     NONE,
     NUMBER,
     SLICE,
-    TEXT,
     Kind,
     Unproved,
     bounds,
     compared,
     entry,
-    is_bare,
     is_within,
     join,
     joined,
@@ -35,6 +34,7 @@ from payback.trace.proof.pure import (
     truth,
     usable,
 )
+from payback.trace.proof.python_values import operated, told
 
 if TYPE_CHECKING:
     from payback.trace.proof.proof import Proof
@@ -169,15 +169,22 @@ def _copy(proof: Proof, step: dis.Instruction, stack: Stack, names: Variables) -
 def _binary(proof: Proof, step: dis.Instruction, stack: Stack, names: Variables) -> None:
     b, a = stack.pop(), stack.pop()
     sign = step.argrepr
+    if sign != "[]" and (found := operated(proof, sign, a, b)) is not None:
+        stack.append(found)
+        return
     if sign.endswith("=") and type(a) is int and a & ARRAY:  # it may be an array that someone else has
         proof.search.stored = True
-    stack.append(entry(a, b) if sign == "[]" else operation(sign, a, b))
+    stack.append(_entry_of(proof, a, b) if sign == "[]" else operation(sign, a, b))
 
 
 @rule("BINARY_SUBSCR")
 def _entry(proof: Proof, step: dis.Instruction, stack: Stack, names: Variables) -> None:
     b, a = stack.pop(), stack.pop()
-    stack.append(entry(a, b))
+    stack.append(_entry_of(proof, a, b))
+
+
+def _entry_of(proof: Proof, of: Kind, index: Kind) -> Kind:
+    return entry_of_made(proof, of, index) if type(of) is tuple and of[0] == "made" else entry(of, index)
 
 
 @rule("BINARY_SLICE")
@@ -191,6 +198,9 @@ def _store_entry(proof: Proof, step: dis.Instruction, stack: Stack, names: Varia
     key, into, value = stack.pop(), stack.pop(), usable(stack.pop())
     if type(into) is tuple and into[0] == "of" and len(into) == 3 and key == NUMBER:
         proof.grown(into, value)  # a list of the function's own
+        return
+    if type(into) is tuple and into[0] == "made":
+        put_into(proof, into, key, value)
         return
     _stored(proof, into, key, value)
 
@@ -234,7 +244,12 @@ def _identity(proof: Proof, step: dis.Instruction, stack: Stack, names: Variable
     stack.append(NUMBER)
 
 
-@rule("UNARY_NEGATIVE", "UNARY_POSITIVE")
+@rule("DELETE_FAST")
+def _delete(proof: Proof, step: dis.Instruction, stack: Stack, names: Variables) -> None:
+    names.pop(step.argval, None)
+
+
+@rule("UNARY_NEGATIVE", "UNARY_POSITIVE", "UNARY_INVERT")
 def _sign(proof: Proof, step: dis.Instruction, stack: Stack, names: Variables) -> None:
     stack.append(number(stack.pop()))
 
@@ -243,7 +258,7 @@ def _sign(proof: Proof, step: dis.Instruction, stack: Stack, names: Variables) -
 def _intrinsic(proof: Proof, step: dis.Instruction, stack: Stack, names: Variables) -> None:
     if step.arg == 5:  # +x
         stack.append(number(stack.pop()))
-    elif step.arg != 6:  # the tuple of a list
+    elif step.arg not in (3, 6):  # what a generator raises; the tuple of a list
         raise Unproved
 
 
@@ -262,7 +277,7 @@ def _tuple(proof: Proof, step: dis.Instruction, stack: Stack, names: Variables) 
 def _list(proof: Proof, step: dis.Instruction, stack: Stack, names: Variables) -> None:
     made = listed(taken(stack, step))
     code = proof.function.code
-    if "append" in code.co_names or _STORE in code.co_code[::2]:  # it may come to hold more, under any of its names
+    if grows(code):  # it may come to hold more, under any of its names
         made = proof.grown(("of", None, (id(code), step.offset)), parts(made))
     stack.append(made)
 
@@ -288,16 +303,22 @@ def _nothing_new(proof: Proof, step: dis.Instruction, stack: Stack, names: Varia
 @rule("BUILD_MAP")
 def _map(proof: Proof, step: dis.Instruction, stack: Stack, names: Variables) -> None:
     both = [usable(stack.pop()) for _ in range(2 * (step.arg or 0))][::-1]
-    stack.append(_dictionary(both[::2], both[1::2]))
+    stack.append(_dictionary(proof, step, both[::2], both[1::2]))
 
 
 @rule("BUILD_CONST_KEY_MAP")
 def _map_of_constants(proof: Proof, step: dis.Instruction, stack: Stack, names: Variables) -> None:
     keys = stack.pop()
-    stack.append(_dictionary(list(keys[1]), taken(stack, step)))
+    stack.append(_dictionary(proof, step, list(keys[1]), taken(stack, step)))
 
 
-def _dictionary(keys: list[Kind], values: list[Kind]) -> Kind:
+def _dictionary(proof: Proof, step: dis.Instruction, keys: list[Kind], values: list[Kind]) -> Kind:
+    code = proof.function.code
+    if stores(code):
+        into = "made", (id(code), step.offset)
+        for key, value in zip(keys, values, strict=True):
+            put_into(proof, into, key, value)
+        return into
     if any(type(key) is int or key[0] != "text" or key[1] is None for key in keys):
         raise Unproved
     found = dict(zip([key[1] for key in keys], values, strict=True))
@@ -308,15 +329,12 @@ def _dictionary(keys: list[Kind], values: list[Kind]) -> Kind:
 def _format(proof: Proof, step: dis.Instruction, stack: Stack, names: Variables) -> None:
     if step.opname == "FORMAT_WITH_SPEC" or (step.opname == "FORMAT_VALUE" and (step.arg or 0) & 4):
         stack.pop()
-    if not is_bare(stack.pop()):
-        raise Unproved
-    stack.append(TEXT)
+    stack.append(told([stack.pop()]))
 
 
 @rule("BUILD_STRING")
 def _string(proof: Proof, step: dis.Instruction, stack: Stack, names: Variables) -> None:
-    taken(stack, step)
-    stack.append(TEXT)
+    stack.append(told(taken(stack, step)))
 
 
 @rule("LOAD_ASSERTION_ERROR")
@@ -326,7 +344,7 @@ def _assertion(proof: Proof, step: dis.Instruction, stack: Stack, names: Variabl
 
 @rule("RAISE_VARARGS")
 def _raise(proof: Proof, step: dis.Instruction, stack: Stack, names: Variables) -> list[Way]:
-    return []  # nothing here catches it
+    return []  # what handles it is looked at already
 
 
 @rule("UNPACK_SEQUENCE")
@@ -352,7 +370,10 @@ def _unpack_some(proof: Proof, step: dis.Instruction, stack: Stack, names: Varia
 
 @rule("GET_ITER")
 def _iterator(proof: Proof, step: dis.Instruction, stack: Stack, names: Variables) -> None:
-    stack.append(("iterator", parts(stack.pop())))
+    of = stack.pop()
+    if type(of) is tuple and of[0] == "made":
+        of = of_made(proof, "keys", of, [])
+    stack.append(("iterator", parts(of)))
 
 
 @rule("FOR_ITER")

@@ -15,15 +15,26 @@ import inspect
 from types import CodeType
 from typing import Any
 
+from payback.trace.proof import handlers  # noqa: F401 (a part of the table)
 from payback.trace.proof.calls import called
 from payback.trace.proof.instructions import RULES, Stack, Variables, Way
-from payback.trace.proof.pure import Asked, Kind, Known, Unproved, join, listed, parts, usable
+from payback.trace.proof.pure import (
+    NUMBER,
+    RAISED,
+    Asked,
+    Kind,
+    Known,
+    Unproved,
+    join,
+    listed,
+    parts,
+    usable,
+)
 
 _MOST_STEPS = 20_000
 _MOST_PASSES = 8
 _TOO_DEEP = 8  # calls within calls
-_BARRED = inspect.CO_VARKEYWORDS | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
-_CLEARING = {"SWAP", "POP_TOP", "STORE_FAST", "COPY", "CALL_INTRINSIC_1", "NOP", "CACHE", "STORE_FAST_STORE_FAST"}
+_BARRED = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
 _Name = tuple[dict[str, Any], str, Any]  # a namespace, a name, and what it stands for there
 # The codes that have been met, by id, each with the global names that it reads; None where it cannot be plain.  They
@@ -45,7 +56,7 @@ def names_of(code: CodeType) -> tuple[str, ...]:
 
 
 def _looked_through(code: CodeType) -> tuple[str, ...] | None:
-    if code.co_flags & _BARRED or (code.co_exceptiontable and not _handles_nothing(code)):
+    if code.co_flags & _BARRED:
         return None
     names: dict[str, None] = {}
     for step in dis.get_instructions(code):
@@ -60,17 +71,6 @@ def _looked_through(code: CodeType) -> tuple[str, ...] | None:
             except Unproved:
                 return None
     return tuple(names)
-
-
-def _handles_nothing(code: CodeType) -> bool:
-    """Whether what Python does with an exception is to tidy up, as comprehensions and generators do, and raise it."""
-    bytecode = dis.Bytecode(code)
-    steps = list(bytecode)
-    for handler in {entry.target for entry in bytecode.exception_entries}:
-        after = (step.opname for step in steps if step.offset >= handler)
-        if next(name for name in after if name not in _CLEARING) != "RERAISE":
-            return False
-    return True
 
 
 class Function:
@@ -96,15 +96,17 @@ class Search:
     kept     what lists that the functions make, and variables that functions within them read, may ever hold
     changed  whether that has grown since the pass began
     stored   whether something is stored into arrays
+    held     whether something that may be traced is stored into objects, where it outlives the call
     shown    whether NumPy's functions are given, by `np.f`, what they do not dispatch by
     asks     whether methods of arrays are called
+    bared    whether a bare number is made of an entry of an array, as if nothing traced were stored there
     elsewhere  whether functions of NumPy's are called by other names, which would have to be looked for
     """
 
     def __init__(self) -> None:
         self.used: dict[tuple[int, str], _Name] = {}
         self.kept: dict[Any, Kind] = {}
-        self.changed = self.stored = self.shown = self.asks = self.elsewhere = False
+        self.changed = self.stored = self.held = self.bared = self.shown = self.asks = self.elsewhere = False
 
 
 class Proof:
@@ -124,6 +126,7 @@ class Proof:
         self.keywords: tuple[str, ...] = ()
         self._steps = list(dis.get_instructions(function.code))
         self._at = {step.offset: i for i, step in enumerate(self._steps)}
+        self._handlers = list(dis.Bytecode(function.code).exception_entries)
         for name in function.code.co_cellvars:
             if name in given:
                 self.keep(name, given[name])
@@ -146,6 +149,10 @@ class Proof:
                     continue
             known[i] = stack, names
             stack, names, step = list(stack), dict(names), self._steps[i]
+            for table in self._handlers:
+                if table.start <= step.offset < table.end:  # where the program goes on if this raises something
+                    caught = [*stack[: table.depth], *[NUMBER] * table.lasti, RAISED]
+                    waiting.append((self._at[table.target], caught, dict(names)))
             rule = RULES.get(step.opname)
             if rule is None:
                 raise Unproved
@@ -186,12 +193,16 @@ class Proof:
         """A list with one part more, of this kind."""
         if len(whole) < 3 or whole[0] != "of":
             return "of", join(parts(whole), part)  # nobody else has it yet
-        kept, place = self.search.kept, whole[2]
+        return "of", self.remember(whole[2], part), whole[2]
+
+    def remember(self, place: Any, kind: Kind) -> Kind:
+        """What may be at a place now that this is put there."""
+        kept = self.search.kept
         before = kept.get(place)
-        kept[place] = after = join(before, part)
+        kept[place] = after = join(before, kind)
         if after != before:
             self.search.changed = True
-        return "of", after, place
+        return after
 
 
 def known_of(callee: Kind, args: list[Kind], named: dict[str, Kind]) -> tuple[Known, tuple[_Name, ...]]:
@@ -209,16 +220,17 @@ def known_of(callee: Kind, args: list[Kind], named: dict[str, Kind]) -> tuple[Kn
         else:
             if not search.changed:
                 shown = search.stored or search.shown
-                if shown and search.elsewhere:
+                if (shown and search.elsewhere) or (search.stored and search.bared):
                     raise Unproved
-                return Known(not search.stored, shown, shown and search.asks), tuple(search.used.values())
+                plain = not (search.stored or search.held)
+                return Known(plain, shown, shown and search.asks), tuple(search.used.values())
     raise Unproved
 
 
 class _Outside:
     """Where the first function is called."""
 
-    prove, grown = Proof.prove, Proof.grown
+    prove, grown, remember = Proof.prove, Proof.grown, Proof.remember
 
     def __init__(self, search: Search):
         self.search, self.depth = search, -1
@@ -234,10 +246,20 @@ def bound(function: Function, args: list[Kind], named: dict[str, Kind]) -> Varia
         found[names[count + len(by_name)]] = listed(args[count:])
     elif len(args) > count:
         raise Unproved
+    others: dict[str, Kind] = {}
     for key, value in named.items():
-        if key in found or key not in (*names[code.co_posonlyargcount : count], *by_name):
-            raise Unproved
-        found[key] = value
+        if key in (*names[code.co_posonlyargcount : count], *by_name):
+            if key in found:
+                raise Unproved
+            found[key] = value
+        else:
+            others[key] = value
+    if code.co_flags & inspect.CO_VARKEYWORDS:
+        found[names[count + len(by_name) + bool(code.co_flags & inspect.CO_VARARGS)]] = (
+            "table", tuple(others), tuple(others.values()),
+        )  # fmt: skip
+    elif others:
+        raise Unproved
     defaults = dict(zip(names[count - len(function.defaults) : count], function.defaults, strict=True))
     defaults |= dict(function.named)
     for name in (*names[:count], *by_name):

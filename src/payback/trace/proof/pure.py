@@ -8,10 +8,15 @@ by nothing and so needs the shim where something traced is given to it.
 from __future__ import annotations
 
 import builtins
-from types import CodeType
+import functools
+import math
+import sys
+from types import CodeType, ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from payback.trace.scipy.special import FUNCTIONS as ANSWERED
 
 # What something is.  Of arrays and numbers a set of bits: what it may be.
 NUMBER, TRACED, ARRAY = 1, 2, 4
@@ -19,8 +24,10 @@ ANY = NUMBER | TRACED | ARRAY
 
 # A kind: these bits, or a tuple that begins with a word.
 Kind = Any
-NONE, TEXT, SLICE, MIXED = ("none",), ("text", None), ("slice",), ("mixed",)
-CALL = "__call__"
+NONE, TEXT, SLICE, MIXED, RAISED = ("none",), ("text", None), ("slice",), ("mixed",), ("raised",)
+TOLD = ("told",)  # a text in which something traced may be
+DESCRIPTOR = ("descriptor",)  # of an object: to read or to store it runs code that nobody looked at
+CALL, SET = "__call__", "__setattr__"
 _MOST_KINDS = 16  # of a tuple whose parts are told apart
 _CALLED = {"function", "numpy", "builtin", "bound", "partial", "either"}
 _ARITHMETIC = {"+", "-", "*", "/", "**", "@"}
@@ -57,23 +64,26 @@ def _table() -> dict[int, tuple[Any, Pure]]:
     put(np, "keeps", 1, 2, "sum mean")
     put(np, "any", 1, 2, "prod max min amax amin std var median ptp any all cumsum cumprod argmax argmin sort argsort "
         "count_nonzero squeeze expand_dims broadcast_to tril triu diag diff reshape transpose ravel flip")  # fmt: skip
-    put(np, "any", 1, 1, "fliplr flipud atleast_1d atleast_2d")
-    put(np, "any", 1, 2, "tile nansum nanmean")
+    put(np, "any", 1, 1, "fliplr flipud atleast_1d atleast_2d atleast_3d nan_to_num")
+    put(np, "any", 1, 2, "tile nansum nanmean nanmax nanmin nanvar nanstd vander round around")
+    put(np, "any", 1, 1, "average")
     put(np, "any", 1, 3, "moveaxis swapaxes roll repeat rot90 quantile percentile")
-    put(np, "any", 2, 3, "take take_along_axis append convolve")
+    put(np, "any", 2, 3, "take take_along_axis append convolve searchsorted digitize")
     put(np, "any", 3, 3, "interp")
     put(np, "several", 1, 3, "split array_split")
     put(np, "several", 8, 8, "meshgrid")
     put(np, "any", 1, 4, "trace diagonal")
-    put(np, "any", 2, 2, "dot vdot inner outer kron cross")
+    put(np, "any", 2, 2, "dot vdot inner outer kron cross polyval isclose allclose array_equal")
     put(np, "any", 2, 3, "tensordot trapezoid")
     put(np, "any", 3, 3, "where clip")
     put(np, "formula", 8, 9, "einsum")
     put(np, "size", 1, 1, "shape size ndim")
     put(np, "join", 1, 2, "concatenate stack")
-    put(np, "join", 1, 1, "hstack vstack")
-    put(np, "make", 0, 3, "zeros ones eye arange linspace full tri identity tril_indices triu_indices")
-    put(np, "make", 0, 1, "array asarray zeros_like ones_like")
+    put(np, "join", 1, 1, "hstack vstack dstack column_stack")
+    put(np, "join", 2, 3, "select")
+    put(np, "make", 0, 3, "zeros ones empty eye arange linspace full tri identity tril_indices triu_indices")
+    put(np, "make", 0, 1, "array asarray zeros_like ones_like empty_like")
+    put(np, "make", 0, 2, "full_like")
     put(np.linalg, "any", 1, 3, "norm")
     put(np.linalg, "any", 1, 1, "inv det cholesky eigvalsh pinv")
     put(np.linalg, "several", 1, 1, "slogdet eigh svd qr")
@@ -91,21 +101,26 @@ _UFUNCS = {
 }
 _TRUTHS = {
     1: "isnan isinf isfinite logical_not sign floor ceil trunc rint signbit",
-    2: "greater greater_equal less less_equal equal not_equal logical_and logical_or heaviside copysign mod remainder",
+    2: "greater greater_equal less less_equal equal not_equal logical_and logical_or logical_xor heaviside copysign "
+    "mod remainder floor_divide",
 }
 FUNCTIONS = _table()
-MODULES = {id(np): np, id(np.linalg): np.linalg}
-CONSTANTS = {name: getattr(np, name) for name in ("pi", "e", "inf", "nan", "euler_gamma")}
-_BUILTINS = "range len abs sum zip enumerate reversed list tuple isinstance min max float int bool round"
+MODULES: dict[int, Any] = {id(module): module for module in (np, np.linalg, math, functools)}
+_BUILTINS = (
+    "range len abs sum zip enumerate reversed list tuple isinstance min max float int bool round sorted map any all "
+    "print dict str"
+)
 BUILTINS = {id(getattr(builtins, name)): name for name in _BUILTINS.split()}
 # What may be asked with `isinstance`: classes that say nothing of their own to it.
-_CLASSES = {list, tuple, dict, str, complex, np.ndarray, np.generic, np.number, np.floating, np.integer, np.float64}
+_CLASSES = {complex, np.ndarray, np.generic, np.number, np.floating, np.integer, np.float64, np.errstate}
 CLASSES = {id(cls): cls for cls in (*_CLASSES, np.float32, np.int64)}
 EXCEPTIONS = {id(e): e for e in vars(builtins).values() if isinstance(e, type) and issubclass(e, Exception)}
-_OF_NUMBERS = {"min", "max", "float", "int", "bool", "round"}
+EXCEPTIONS[id(np.linalg.LinAlgError)] = np.linalg.LinAlgError
 # Keywords whose values are numbers, tuples of them or texts, and mean nothing that is written into.
 KEYWORDS = {"axis", "keepdims", "axis1", "axis2", "offset", "k", "n", "ord", "ddof", "axes"}
+MATHEMATICS = {id(f): f for name, f in vars(math).items() if callable(f) and not name.startswith("_")}
 DTYPES = {
+    ("dtype",),
     ("builtin", "float"),
     ("builtin", "int"),
     ("builtin", "bool"),
@@ -116,7 +131,8 @@ DTYPES = {
 METHODS = {
     "sum": 1, "mean": 1, "max": 1, "min": 1, "prod": 1, "std": 1, "var": 1, "any": 1, "all": 1, "argmax": 1,
     "argmin": 1, "cumsum": 1, "cumprod": 1, "reshape": 8, "transpose": 8, "ravel": 0, "flatten": 0, "copy": 0,
-    "squeeze": 1, "swapaxes": 2, "trace": 3, "diagonal": 3, "dot": 1, "argsort": 1, "clip": 2, "repeat": 2,
+    "squeeze": 1, "swapaxes": 2, "trace": 3, "diagonal": 3, "dot": 1, "argsort": 1, "clip": 2, "repeat": 2, "astype": 1,
+    "item": 8, "round": 1,
 }  # fmt: skip
 
 
@@ -147,7 +163,7 @@ _MOST_ASKED = 4000
 
 
 def attribute(whose: Kind, name: str) -> Kind:
-    """What an attribute of an object is.  Raises Asked where it has not been looked at."""
+    """What an attribute of an object is, which may be MIXED.  Raises Asked where it has not been looked at."""
     _, owner, found = whose
     names = asked.get(owner)
     if names is None:
@@ -159,7 +175,7 @@ def attribute(whose: Kind, name: str) -> Kind:
     place = [*names].index(name)
     if place >= len(found):
         raise Asked
-    return usable(found[place])
+    return found[place]
 
 
 def join(a: Kind, b: Kind) -> Kind:
@@ -176,8 +192,8 @@ def join(a: Kind, b: Kind) -> Kind:
         if a[0] in ("of", "iterator"):
             same = len(a) == len(b) == 3 and a[2] == b[2]  # the same list of the function's own
             return (a[0], join(a[1], b[1]), a[2]) if same else (a[0], join(a[1], b[1]))
-        if a[0] == "tuple" and len(a[1]) == len(b[1]):
-            return "tuple", tuple(map(join, a[1], b[1]))
+        if a[0] == "tuple" and len(a[1]) == len(b[1]):  # of one class, or the class is forgotten
+            return "tuple", tuple(map(join, a[1], b[1])), *(a[2:] if a[2:] == b[2:] else ())
         if a[0] == "table" and a[1] == b[1]:
             return "table", a[1], tuple(map(join, a[2], b[2]))
         if a[0] == "text":
@@ -242,9 +258,26 @@ def of_numpy(value: Any) -> Kind:
         return "module", id(value)
     if id(value) in BUILTINS:
         return "builtin", BUILTINS[id(value)]
-    if id(value) in EXCEPTIONS:
+    if id(value) in EXCEPTIONS and EXCEPTIONS[id(value)] is value:
         return "raises", id(value)
-    return ("class", id(value)) if id(value) in CLASSES else None
+    if id(value) in MATHEMATICS and MATHEMATICS[id(value)] is value:
+        return "mathematics", id(value)
+    if value is functools.reduce:
+        return "builtin", "reduce"
+    return ("class", id(value)) if id(value) in CLASSES else _of_scipy(value)
+
+
+def _of_scipy(value: Any) -> Kind:
+    """A ufunc of `scipy.special`, which dispatches as NumPy's do, and that module."""
+    special = sys.modules.get("scipy.special")
+    if type(value) is np.ufunc and getattr(special, name := value.__name__, None) is value and name not in ANSWERED:
+        way = "any" if value.nout == 1 else "several"
+        FUNCTIONS[id(value)] = value, Pure(name, value.nin, value.nin, way)
+        return "numpy", id(value)
+    if type(value) is ModuleType and (value is special or value is sys.modules.get("scipy")):
+        MODULES[id(value)] = value
+        return "module", id(value)
+    return None
 
 
 def usable(kind: Kind) -> Kind:
@@ -276,13 +309,15 @@ def bounds(kinds: list[Kind]) -> None:
 
 def compared(a: Kind, b: Kind) -> int:
     """The truth, or the truths, of a comparison."""
-    if type(a) is type(b) is tuple and a[0] == b[0] == "text":
+    if (is_bare(a) and is_bare(b)) or (a in DTYPES and b in DTYPES):
         return NUMBER
     return operation("?", a, b) | NUMBER
 
 
 def is_within(a: Kind, b: Kind) -> int:
     """Of `a in b`: a number or a text in a container of such."""
+    if type(b) is tuple and b[0] == "made" and is_bare(a):
+        return NUMBER
     among = parts(b) if type(b) is tuple else None
     if not (among == NUMBER == a or (type(among) is type(a) is tuple and among[0] == a[0] == "text")):
         raise Unproved
@@ -387,62 +422,6 @@ def of_method(name: str, of: int, args: list[Kind]) -> Kind:
     if len(args) > METHODS[name]:
         raise Unproved
     for kind in args:
-        if not (is_bare(kind) or (name == "dot" and type(kind) is int)):
+        if not (is_bare(kind) or (name == "dot" and type(kind) is int) or (name == "astype" and kind in DTYPES)):
             raise Unproved
     return TRACED if of == TRACED and name in ("sum", "mean", "reshape", "transpose", "ravel", "flatten") else ANY
-
-
-def of_table(name: str, table: Kind, args: list[Kind]) -> Kind:
-    """What a method of a dictionary's answers with."""
-    if args or name not in ("keys", "values", "items"):
-        raise Unproved
-    values = parts(("tuple", table[2]))
-    if values is None:
-        return "iterator", None
-    return "iterator", TEXT if name == "keys" else values if name == "values" else ("tuple", (TEXT, usable(values)))
-
-
-def of_builtin(name: str, args: list[Kind]) -> Kind:
-    if name == "range":
-        bounds(args)
-        return "of", NUMBER
-    if name in _OF_NUMBERS:
-        if not args or any(kind != NUMBER for kind in args):
-            raise Unproved
-        return NUMBER
-    if name == "isinstance":
-        if len(args) != 2 or type(args[1]) is int:
-            raise Unproved
-        truth(args[0])  # objects of the user's may say themselves of what class they are
-        kinds = args[1][1] if args[1][0] == "tuple" else (args[1],)
-        if any(type(kind) is int or kind[0] not in ("class", "builtin") for kind in kinds):
-            raise Unproved
-        return NUMBER
-    if not args or (len(args) > 1 and name != "zip"):
-        raise Unproved
-    first = args[0]
-    if name == "len":
-        if type(first) is tuple and first[0] not in ("of", "tuple", "table"):
-            raise Unproved
-        return NUMBER
-    if name == "abs":
-        return number(first)
-    if name == "sum":
-        part = parts(first)
-        return NUMBER if part is None else number(part) | NUMBER
-    if name == "enumerate":
-        return "iterator", _pair((NUMBER, parts(first)))
-    if name == "zip":
-        return "iterator", _pair([parts(kind) for kind in args])
-    if name == "reversed":
-        if type(first) is not int and first[0] not in ("of", "tuple"):
-            raise Unproved
-        return "iterator", parts(first)
-    if type(first) is tuple and first[0] == "tuple":
-        return first
-    return "of", parts(first)
-
-
-def _pair(kinds: Any) -> Kind:
-    """What comes of several at once; nothing, where one is empty."""
-    return None if None in kinds else ("tuple", tuple(map(usable, kinds)))

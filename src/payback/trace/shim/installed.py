@@ -90,7 +90,7 @@ class _Installed:
         self.watching = False
 
     def enter(self, f: Any, known: Known | None = None) -> None:
-        """known: what is known of f, if that is enough to need no more than `np.f` and the methods of arrays."""
+        """known: what is known of f, if that is enough to need no more than `np.f`, `math.f` and methods of arrays."""
         with self.lock:
             self.depth += 1
             if self.depth == 1:
@@ -98,6 +98,7 @@ class _Installed:
             try:
                 if known is not None:
                     _NUMPY.show()
+                    _MATH.show()
                     if known.asks:
                         self.methods.put()
                     return
@@ -313,6 +314,7 @@ class _Installed:
                 return
             if not self.begun:
                 _NUMPY.hide()
+                _MATH.hide()
                 self.methods.take_away()
                 if len(sys.modules) != self.count:
                     self.newcomers()
