@@ -110,7 +110,7 @@ def lowered(row: Row) -> str | None:
     partly |= {"index": masks, "scatter": masks, "power": "whole numbers to powers that are not known"}
     partly["qr"] = "large matrices"
     partly["eigh"] = f"matrices of more than {LAPACK_SMALL} rows, vectors of SciPy's or by the upper half"
-    partly["svd"] = f"matrices of more than {LAPACK_SMALL} rows and columns, vectors of wide ones"
+    partly["svd"] = f"matrices of more than {LAPACK_SMALL} rows and columns, further vectors of the full form"
     name = row.name
     known = (*HOOKS, *VIEWS, *REDUCES, *EXPANSIONS, "cast", "index", "call", "custom", "part", "stop_gradient")
     if name in known or (row.kind == "pointwise" and any(pointwise.can(name, c) for c in ("f4", "b1"))):

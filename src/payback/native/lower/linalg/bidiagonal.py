@@ -85,26 +85,40 @@ def pair(of: Numbers, f: ir.Value, g: ir.Value, h: ir.Value) -> list[ir.Value]:
 
 
 def diagonalized(e: Emitter, vectors: bool) -> ir.Function:
-    """`i64 diagonalized(d, off, u, v, state, m, n, length)`: d becomes the singular values, the largest first; off is
-    lost.
+    """`i64 diagonalized(d, off, u, v, state, high, wide, n, length)`: d becomes the singular values, the largest first;
+    off is lost.
 
-    u, v: panels of m and n rows whose columns are turned as the matrix is, from the left and from the right.  1 where
-    the iteration does not end.
+    u, v: panels of `high` and `wide` rows whose columns are turned as the matrix is, from the left and from the right.
+    1 where the iteration does not end.
     """
     name = f"payback.singular.{int(vectors)}"
     if name in e.module.globals:
         return e.module.globals[name]
-    made = ir.Function(e.module, ir.FunctionType(INT, [*[POINTER] * 5, *[INT] * 3]), name)
+    made = ir.Function(e.module, ir.FunctionType(INT, [*[POINTER] * 5, *[INT] * 4]), name)
     made.linkage = "internal"
     e = Emitter(e.module, ir.IRBuilder(made.append_basic_block("entry")))
     _Iteration(e, vectors, made).write()
     return made
 
 
+def raised(e: Emitter, d: ir.Value, off: ir.Value, u: Columns | None, high: ir.Value, n: ir.Value) -> None:
+    """What couples each row to the one before couples it to the next (bdsdc); u: turned from the left."""
+    b, of = e.b, Numbers(e)
+    with e.loop(0, b.sub(n, e.int(1))) as i:
+        following = b.add(i, e.int(1))
+        value = e.load(d, following, FLOAT64)
+        c, s, r = rotation(of, e.load(d, i, FLOAT64), e.load(off, i, FLOAT64))
+        e.store(r, d, i)
+        e.store(b.fmul(s, value), off, i)
+        e.store(b.fmul(c, value), d, following)
+        if u is not None:
+            turn(e, u, high, i, following, c, s)
+
+
 class _Iteration:
     def __init__(self, e: Emitter, vectors: bool, made: ir.Function):
         self.e, self.b, self.of, self.vectors = e, e.b, Numbers(e), vectors
-        self.d, self.off, u, v, self.state, self.m, self.n, length = made.args
+        self.d, self.off, u, v, self.state, self.high, self.wide, self.n, length = made.args
         self.u, self.v = Columns(e, "f8", u, length), Columns(e, "f8", v, length)
         self.zero, self.one = e.int(0), e.int(1)
 
@@ -126,7 +140,7 @@ class _Iteration:
 
     def turn(self, left: bool, near: ir.Value, far: ir.Value, c: ir.Value, s: ir.Value) -> None:
         if self.vectors:
-            z, rows = (self.u, self.m) if left else (self.v, self.n)
+            z, rows = (self.u, self.high) if left else (self.v, self.wide)
             turn(self.e, z, rows, near, far, c, s)
 
     def shrunk(self, mu: ir.Value, i: ir.Value, coupling: ir.Value) -> ir.Value:
@@ -348,7 +362,7 @@ class _Iteration:
             if self.vectors:
                 with b.if_then(of.less(value, of(0.0))):
                     place = b.select(one, self.u.column(i), self.v.column(i))
-                    with e.loop(0, b.select(one, self.m, self.n), self.u.lanes) as j:
+                    with e.loop(0, b.select(one, self.high, self.wide), self.u.lanes) as j:
                         e.store(b.fneg(e.load(place, j, FLOAT64, self.u.lanes)), place, j)
         with e.loop(1, self.n) as k:
             end = b.sub(self.n, k)
@@ -363,5 +377,5 @@ class _Iteration:
                 e.store(self.number(self.d, end), self.d, at)
                 e.store(value, self.d, end)
                 if self.vectors:
-                    exchange(e, self.u, self.m, at, end)
-                    exchange(e, self.v, self.n, at, end)
+                    exchange(e, self.u, self.high, at, end)
+                    exchange(e, self.v, self.wide, at, end)

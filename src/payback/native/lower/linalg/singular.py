@@ -17,7 +17,7 @@ from payback.ir.node import Node
 from payback.native import ir
 from payback.native.codegen.emit import BYTE, FLOAT64, INT, POINTER, Emitter, constant, lanes_of
 from payback.native.lower.kernel import Arguments, fold
-from payback.native.lower.linalg.bidiagonal import STATE, diagonalized
+from payback.native.lower.linalg.bidiagonal import STATE, diagonalized, raised
 from payback.native.lower.linalg.factored import arena, as_batch, fits, flipped, shared
 from payback.native.lower.linalg.orthogonal import NEAR
 from payback.native.lower.linalg.panels import Columns, length_of
@@ -30,12 +30,13 @@ LINES = 7  # of a panel, beside its five matrices: d, off, the τ of three, one 
 
 
 class Singular(NamedTuple):
-    """a = u·diag(s)·vᵀ of m × n matrices, m ≥ n; s alone if not `vectors`.
+    """a = u·diag(s)·vᵀ of m × n matrices, m ≥ n, or (`wide`) of the transposes of such; s alone if not `vectors`.
 
     args: a, u, s, vᵀ, panels, count, m, n, length, bytes of a panel.  1 where a number is not finite.
     """
 
     vectors: bool
+    wide: bool
     split: bool
     stops = True
 
@@ -47,12 +48,13 @@ class Singular(NamedTuple):
         if self.split:
             panels = e.at(panels, b.mul(args.team()[0], size), BYTE)
             start, stop = args.share(count, 1)
-        solved = decomposed(e, self.vectors)
+        solved = decomposed(e, self.vectors, self.wide)
         with e.loop(start, stop) as number:
             tall, square, line = (b.mul(number, x) for x in (b.mul(m, n), b.mul(n, n), n))
             places = [e.at(a, tall, FLOAT64), u, e.at(s, line, FLOAT64), v]
             if self.vectors:
-                places[1], places[3] = e.at(u, tall, FLOAT64), e.at(v, square, FLOAT64)
+                of_u, of_v = (square, tall) if self.wide else (tall, square)
+                places[1], places[3] = e.at(u, of_u, FLOAT64), e.at(v, of_v, FLOAT64)
             status = b.call(solved, [*places, panels, m, n, length])
             with b.if_then(b.icmp_signed("!=", status, e.int(0)), likely=False):
                 b.ret(e.int(1))
@@ -63,9 +65,9 @@ def panel_bytes(n: int, length: int) -> int:
     return -(-((5 * n + LINES) * length + STATE) * 8 // 64) * 64
 
 
-def decomposed(e: Emitter, vectors: bool) -> ir.Function:
+def decomposed(e: Emitter, vectors: bool, wide: bool) -> ir.Function:
     """`i64 decomposed(a, u, s, v, memory, m, n, length)`: one matrix."""
-    name = f"payback.decomposed.{int(vectors)}"
+    name = f"payback.decomposed.{int(vectors)}.{int(wide)}"
     if name in e.module.globals:
         return e.module.globals[name]
     made = ir.Function(e.module, ir.FunctionType(INT, [*[POINTER] * 5, *[INT] * 3]), name)
@@ -85,14 +87,23 @@ def decomposed(e: Emitter, vectors: bool) -> ir.Function:
     high = b.icmp_signed(">=", m, b.udiv(b.mul(n, e.int(11)), e.int(6)))
     with b.if_then(high):
         _triangle(e, panel, first, of_first, pair, m, n)
+        if wide:
+            _flip(e, panel, n)
     rows = b.select(high, n, m)
     with e.loop(0, n) as i:
         _reduced(e, panel, left, right, lines, rows, n, i)
-    if vectors:
-        # the right vectors take the matrix's place, which is not needed any more
+    if vectors:  # those of the right take the matrix's place, which is not needed any more
         turns(e, left, z, taus, rows, n, first=0)
         turns(e, right, panel, by_rows, n, n, first=1)
-    status = b.call(diagonal, [d, off, z.pointer, panel.pointer, state, rows, n, length])
+    from_left, from_right, sizes = z, panel, (rows, n)
+    if wide:  # the factor of a tall one was turned; else all of it is, and what is below its diagonal is now above
+        from_left, from_right = (
+            Columns(e, "f8", b.select(high, x.pointer, y.pointer), length) for x, y in ((z, panel), (panel, z))
+        )
+        sizes = n, rows
+        with b.if_then(b.not_(high)):
+            raised(e, d, off, from_left if vectors else None, n, n)
+    status = b.call(diagonal, [d, off, from_left.pointer, from_right.pointer, state, *sizes, n, length])
     with b.if_then(b.icmp_signed("!=", status, e.int(0)), likely=False):
         b.ret(e.int(1))
     back = b.fdiv(of(1.0), unit)
@@ -100,12 +111,21 @@ def decomposed(e: Emitter, vectors: bool) -> ir.Function:
         e.store(b.fmul(e.load(d, i, FLOAT64), back), s, i)
     if vectors:
         with b.if_then(high):
-            _all_rows(e, z, first, of_first, m, n)
-        z.write(u, n, m, n)
-        with e.loop(0, n) as c, e.loop(0, n) as i:
-            e.store(panel.entry(i, c), e.at(v, b.mul(c, n), FLOAT64), i)
+            _all_rows(e, panel if wide else z, first, of_first, m, n)
+        high_u, wide_v = (n, m) if wide else (m, n)
+        from_left.write(u, n, high_u, n)
+        with e.loop(0, n) as c, e.loop(0, wide_v) as i:
+            e.store(from_right.entry(i, c), e.at(v, b.mul(c, wide_v), FLOAT64), i)
     b.ret(e.int(0))
     return made
+
+
+def _flip(e: Emitter, panel: Columns, n: ir.Value) -> None:
+    """The transpose of n × n entries."""
+    with e.loop(0, n) as c, e.loop(0, c) as i:
+        x, y = panel.entry(i, c), panel.entry(c, i)
+        e.store(x, panel.column(i), c)
+        e.store(y, panel.column(c), i)
 
 
 def _vectors(e: Emitter, *places: ir.Value, row: ir.Value) -> list[ir.Value]:
@@ -208,7 +228,7 @@ def lower_svd(planner: Any, node: Node) -> bool:
     vectors, few, many = set(parts) != {1}, min(m, n), max(m, n)
     if not fits(node) or a.aval.size == 0 or few > LAPACK_SMALL or 5 * many * few * DOUBLE.itemsize > NEAR:
         return False
-    if vectors and (m < n or 3 in parts or not signs_agree()):
+    if vectors and (3 in parts or not signs_agree()):
         return False
     view: Any = planner.view(a)
     tall = as_batch(in_double(planner, view if m >= n else flipped(view)))
@@ -223,7 +243,7 @@ def lower_svd(planner: Any, node: Node) -> bool:
     split = shared(planner, count, flops)
     panels = arena(np.dtype(np.uint8), size * (planner.threads if split else 1))
     planner.command(
-        Singular(vectors, split), [tall, u, s, v, panels], [count, many, few, length, size],
+        Singular(vectors, m < n and vectors, split), [tall, u, s, v, panels], [count, many, few, length, size],
         [tall], [u, s, v, panels] if vectors else [s, panels], "svd", count * flops,
     )  # fmt: skip
     for k, x in enumerate(made):
