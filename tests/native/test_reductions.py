@@ -140,3 +140,10 @@ def test_views_of_one_array_share_a_place():
     x = np.ones((40, 40))
     (kernel,) = kernels(Program(trace(lambda x: np.sqrt(x[1:, 1:] + x[:-1, 1:] * x[:-1, :-1]), x).graph))
     assert kernel.like == (0, 0, 0, 3)
+
+
+def test_two_parts_of_a_long_sum_are_shared_by_threads():
+    """398 = 2·199 rows have no more parts that are equal."""
+    a, b = np.linspace(0, 1, 398)[:, None], np.linspace(0, 1, 219)[None]
+    first = Program(trace(lambda a, b: np.sum(np.tanh(a * b)), a, b).graph).commands[0]
+    assert first.kernel.split

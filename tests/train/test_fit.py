@@ -15,6 +15,7 @@ import payback as pb
 from payback.errors import InputError, NonFiniteError, ShapeError, UnsupportedError
 from payback.optim import Adam, GradientDescent, Momentum
 from payback.trace.tree import leaves
+from payback.train import blocks, checks
 from payback.train.checks import hold_out
 from payback.train.compiled import Compiled
 from payback.train.fit import fit
@@ -205,6 +206,29 @@ def test_the_numbers_of_the_history_by_hand():
     assert record["validation_r2"] == pytest.approx(
         1 - np.sum(after**2) / np.sum((VALUES[:150] - VALUES[:150].mean()) ** 2)
     )
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "binary_cross_entropy"])
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_predictions_are_looked_at_a_few_steps_at_a_time(monkeypatch, loss, shuffle):
+    name = "right_classes" if loss == "cross_entropy" else "right_answers"
+    right, rows = getattr(checks, name), []
+    y = CLASSES[:60] if loss == "cross_entropy" else np.eye(3, dtype=np.float32)[CLASSES[:60]]
+    net = pb.nn.MLP([X.shape[1], 3], seed=0)
+    train = lambda: pb.fit(net, X[:60], y, loss=loss, epochs=8, batch_size=10, shuffle=shuffle, validation=0)  # noqa: E731
+    expected = train().history["accuracy"]
+
+    def counted(logits, target):
+        rows.append(len(logits))
+        return right(logits, target)
+
+    monkeypatch.setattr(blocks, "HITS", 60)
+    monkeypatch.setattr(checks, name, counted)
+    if name == "right_answers":
+        monkeypatch.setattr(blocks, name, counted)
+    assert train().history["accuracy"] == expected
+    assert max(rows) <= 20
+    assert sum(rows) == 8 * 60
 
 
 def test_accuracy_and_loss_of_an_epoch_are_means_over_rows_of_uneven_batches():

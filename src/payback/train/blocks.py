@@ -13,10 +13,12 @@ from payback.optim.schedules import Schedule
 from payback.train.compiled import Compiled
 from payback.train.epochs import Now, Progressing, check_finite
 from payback.train.failing import BadStep
+from payback.train.metrics import right_answers
 from payback.train.orders import Orders
 from payback.train.recording import Watched
 
 STEPS, ROWS = 1 << 16, 1 << 20  # of a block at most: what stands in its arrays
+HITS = 1 << 16  # entries of predictions that are looked at at a time: what is made of them stays in a cache
 Array = np.ndarray[Any, Any]
 
 
@@ -43,6 +45,7 @@ class Blocks:
         self.steps = -(-self.n // size)  # an epoch
         # whether all epochs have the same steps of one size: a batch of samples that weigh nothing is left out
         self._alike = self.n % size == 0 and (size >= self.n or weights is None or bool((weights > 0).all()))
+        self._truth: Any = None  # what predictions are compared with
         self._fixed: list[Part] | None = None  # the parts of any epoch, where rows are taken as they stand
 
     def epochs(self, looked: bool) -> Iterator[tuple[dict[str, Any], Callable[[], Any]]]:
@@ -149,7 +152,16 @@ class Blocks:
     def _hits(self, predictions: Any, rows: Array | None) -> Array:
         """How many predictions of each step are right."""
         steps, size, *_ = predictions.shape
-        target = np.broadcast_to(self.y, (steps, *self.y.shape)) if rows is None else self.y[rows[: steps * size]]
         assert self.right is not None
-        right = self.right(predictions.reshape(-1, *predictions.shape[2:]), target.reshape(-1, *self.y.shape[1:]))
-        return right.reshape(steps, size).sum(1)
+        if self._truth is None:
+            self._truth = self.y > 0.5 if self.right is right_answers else self.y
+        made, some = np.empty(steps), max(HITS * steps // max(predictions.size, 1), 1)
+        for start in range(0, steps, some):
+            part = predictions[start : start + some]
+            if rows is None:
+                target = np.broadcast_to(self._truth, (len(part), *self._truth.shape))
+            else:
+                target = self._truth[rows[start * size : (start + len(part)) * size]]
+            right = self.right(part.reshape(-1, *part.shape[2:]), target.reshape(-1, *self.y.shape[1:]))
+            made[start : start + some] = right.reshape(len(part), size).sum(1)
+        return made

@@ -441,7 +441,7 @@ def _worth_sharing(letters: str, extents: list[int], order: list[int], ends: Seq
     if prod(extents) < SHARED or any(end[0] in ("scatter", "plus") for end in ends):
         return False
     if order and letters[order[0]] == "k":
-        return extents[order[0]] >= 4
+        return extents[order[0]] >= 2
     return letters[-1:] == "k"  # its columns
 
 
