@@ -58,6 +58,30 @@ def test_it_has_what_the_plain_value_has(value):
     assert hasattr is __builtins__["hasattr"]
 
 
+@pytest.mark.parametrize("value", [2.0, np.float64(2.0), np.ones(2)], ids=repr)
+def test_truths_and_counts_are_asked_as_the_plain_ones(value):
+    def told(x):
+        total, kinds = np.sum(x), (bool, int, np.bool_, np.integer, np.int64, np.generic, numbers.Integral)
+        made = [
+            total > 1.0 if np.shape(x) else x > 1.0,
+            np.sum(x > 0),
+            np.argmax(x),
+            np.isnan(total),
+            total.astype(int),
+        ]
+        answers.append([(*(isinstance(one, kind) for kind in kinds), type(one), hasattr(one, "dtype")) for one in made])
+        return total * 1.0
+
+    answers: list = []
+    told(value)
+    pb.grad(told)(value)
+    pb.jvp(told, (value,), (value,))
+    pb.compile(pb.grad(told))(value)
+    scalars = pb.compile(lambda x: (told(x), sum(x[k % 2] for k in range(3000)))) if np.shape(value) else told
+    scalars(value)
+    assert all(answer == answers[0] for answer in answers)
+
+
 def test_a_matrix_transposed_has_two_axes():
     for call in (lambda x: x.mT, lambda x: hasattr(x, "mT")):
         with pytest.raises(ValueError, match=r"two axes|ndim < 2"):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import payback as pb
-from payback.errors import MutationError
+from payback.errors import MutationError, TraceError, UnsupportedError
 
 C = np.array([1.0, 2.0, 3.0])
 Z = np.array([0.3, 0.5, 0.7])
@@ -306,3 +306,56 @@ def test_a_write_into_a_copy_leaves_the_graph_as_it_is(f, native):
     for g in (f, pb.grad(f)):
         wanted = g(C.copy())
         np.testing.assert_allclose(pb.compile(g, native=native)(C.copy()), wanted, rtol=1e-13)
+
+
+def _begun(x):
+    made = np.zeros(3)
+    made[0], made[1:] = x[0] * 2, x[1:]
+    return made
+
+
+def nothing(x):
+    return np.zeros(3)
+
+
+BODIES = {
+    "scan": lambda f, x: np.sum(pb.scan(lambda c, a: (np.tanh(c) + np.sum(f(a * C)), None), x[0], x)[0]),
+    "while_loop": lambda f, x: pb.while_loop(lambda c: c < 9.0, lambda c: c + np.sum(f(c * C)) ** 2 + 1.0, x[0]),
+    "vmap": lambda f, x: np.sum(pb.vmap(lambda a: f(a * C))(x)),
+    "cond": lambda f, x: np.sum(pb.compile(lambda x: pb.cond(x[0] > 0, f, np.sin, x))(x)),
+    "remat": lambda f, x: np.sum(pb.remat(f)(x)),
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_a_body_reads_what_a_work_array_holds(name):
+    """One of the function's own, into which something traced has been written."""
+
+    def f(x):
+        made = _begun(x)
+        return BODIES[name](lambda a: a * made, x)
+
+    pb.check_grads(f, Z, order=1)
+
+
+@pytest.mark.parametrize("value", [lambda a: a[1], lambda a: 7.0], ids=["its own", "a constant"])
+@pytest.mark.parametrize("begun", [_begun, nothing, lambda x: x], ids=["traced", "plain", "an argument"])
+@pytest.mark.parametrize("name", BODIES)
+def test_a_body_writes_into_no_array_around_it(name, begun, value):
+    """What it writes would be there once, whatever runs; a gradient by it was lost, told nowhere."""
+
+    def f(x):
+        made, x = begun(x), x * 1.0
+
+        def body(a):
+            made[1] = value(a)
+            return a * x
+
+        return BODIES[name](body, x) + np.sum(made)
+
+    if value(Z) == 7.0 and (name == "remat" or (name != "cond" and begun is nothing)):  # once is as good as many times
+        pb.check_grads(f, Z, order=1)
+        return
+    for way in (pb.grad(f), pb.compile(pb.grad(f)), lambda z: pb.jvp(f, (z,), (z,))):
+        with pytest.raises((TraceError, UnsupportedError), match=r"changes what it reads around|is used after it"):
+            way(Z.copy())

@@ -26,12 +26,14 @@ from payback.trace.operators import (
     COMPLEX,
     HOOKS,
     METHODS,
+    class_of,
     dispatched,
     know,
     operator_of,
     product_in_place,
     product_operators,
     unary,
+    users_ask,
     where_of_caller,
 )
 from payback.trace.plain_arrays import Buffered, ReadOnly, now, outside, recording
@@ -78,9 +80,7 @@ class Traced(metaclass=_Kind):
         # of what has been written into this needs no node
         if type(self) in ARRAYS or getattr(self, "alias", None) is not None or (aval := self.node.aval).shape:
             return np.ndarray if not HOOKS["leaves_to_operand"](_getframe(1)) else type(self)
-        if aval.dtype.kind != "f":  # an index, a condition: what has no derivative is looked at by itself
-            return type(self)
-        return float if aval.weak else aval.dtype.type
+        return class_of(aval) if aval.dtype.kind == "f" or users_ask(_getframe(1)) else type(self)
 
     @property
     def value(self) -> Any:

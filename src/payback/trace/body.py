@@ -28,7 +28,7 @@ from payback.run.interpreter import Interpreter, quietly
 from payback.trace.array import Traced
 from payback.trace.assignment.views import argument, is_written
 from payback.trace.plain_arrays import now, outside
-from payback.trace.refusals.leaks import close
+from payback.trace.refusals.leaks import check_ended, close
 from payback.trace.shim.shim import call
 from payback.trace.tree import leaves
 
@@ -242,6 +242,7 @@ def enclosed(
     first = min((node.id for node in inputs), default=since)
     born = np.inf if first is None else first
     order = ancestors(outputs, floor=first or 0, cut=frozenset(inputs))
+    check_ended(order, own)
     inside = set(own)
     captured: dict[Node, None] = {}
     # A younger input with a value belongs to a derivative inside the function, which is done: it is a constant to all
@@ -292,7 +293,7 @@ def trace_body(
     given = [argument(Traced(node)) for node in inputs]
     since = next_id() if whole else None
     result = finished(call(f, rebuild(list(given)), {}))
-    close(inputs)
+    close(inputs, ended=True)
     body, captured = enclosed(inputs, [node_of(leaf) for leaf in leaves(result)], since=since)
     written = [k for k, (x, node) in enumerate(zip(given, inputs, strict=True)) if is_written(x, node)]
     return TracedBody(body, captured, result, written)

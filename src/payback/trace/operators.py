@@ -6,6 +6,7 @@ of their own, see `floats.py`.  Everything else goes the long way, `apply`.
 
 from __future__ import annotations
 
+from abc import ABCMeta
 from collections.abc import Callable
 from sys import _getframe
 from types import CodeType, FrameType
@@ -65,6 +66,26 @@ def _known(frame: FrameType) -> tuple[CodeType, _Places | None]:
 def is_users(frame: FrameType) -> bool:
     """Whether a frame is outside this package and NumPy."""
     return _known(frame)[1] is not None
+
+
+_WEAK = {"f": float, "b": bool}
+
+
+def class_of(aval: Any) -> type:
+    """The class of a plain number."""
+    return _WEAK.get(aval.dtype.kind, int) if aval.weak else aval.dtype.type
+
+
+_ABSTRACT = ABCMeta.__instancecheck__.__code__
+
+
+def users_ask(frame: FrameType) -> bool:
+    """Whether code outside this package and NumPy asks for a class, for itself or by an abstract class.
+
+    Within, an index, a condition and a count are looked at by themselves.
+    """
+    asker = frame.f_back if frame.f_code is _ABSTRACT else frame
+    return asker is not None and is_users(asker)
 
 
 def place_of(frame: FrameType | None) -> tuple[CodeType, int] | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from payback.errors import InputError, MutationError, ShapeError, no_function
+from payback.errors import InputError, MutationError, ShapeError, UnsupportedError, no_function
 from payback.ir.aval import Aval
 from payback.ir.node import Node
 from payback.ir.where import position
@@ -22,6 +22,7 @@ from payback.trace.refusals.free import noted
 from payback.trace.tree import leaves, paths, same_structure, unflatten
 from payback.transforms.retracing import steady
 from payback.transforms.shared_memory import check_apart
+from payback.transforms.surroundings import Around
 
 Function = Callable[..., Any]
 
@@ -203,7 +204,13 @@ def _in_blocks(body: Body, args: list[Node], params: dict[str, Any], where: Any)
 
 
 def _branch(f: Function, operands: tuple[Any, ...], avals: list[Aval]) -> TracedBody:
-    return trace_body(f, avals, lambda values: unflatten(operands, iter(values)), whole=True)
+    around = Around(f, False, large=False)
+    traced = trace_body(f, avals, lambda values: unflatten(operands, iter(values)), whole=True)
+    if around.is_decided([around]):
+        raise UnsupportedError(f"a branch of cond changes what it reads around it ({around.changes()[0]})",
+                               where=_place(3), why="both are traced, whichever of them runs",
+                               fix="return what it changes")  # fmt: skip
+    return traced
 
 
 def _with_captured(traced: TracedBody, own: int, captured: list[Node], gives: Sequence[Aval]) -> Body:

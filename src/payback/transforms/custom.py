@@ -8,7 +8,7 @@ from typing import Any, overload
 
 from payback.errors import DifferentiationError, InputError, MutationError
 from payback.ir.aval import Avals
-from payback.ir.node import NO_PARAMS, Node, ancestors
+from payback.ir.node import Node, ancestors
 from payback.ir.where import position
 from payback.ops.append import append, const
 from payback.ops.row import CONST, INPUT, TABLE
@@ -18,6 +18,7 @@ from payback.trace.assignment.views import is_number, is_written, without_axes
 from payback.trace.body import Body, enclosed, fresh, node_of, rebuilt, result_of
 from payback.trace.operators import HOOKS, where_of_caller
 from payback.trace.plain_arrays import is_plain, now
+from payback.trace.refusals.leaks import close
 from payback.trace.shim.shim import call
 from payback.trace.tree import leaves, same_structure, tree_map, unflatten
 from payback.transforms.check import check_grads, checking, rules_are_checked
@@ -34,7 +35,7 @@ class _Arguments:
         tree = (args, kwargs)
         self.all = [now(leaf) for leaf in leaves(tree)]
         self.given = [leaf.node for leaf in self.all if isinstance(leaf, Traced)]
-        self.own = [Node(INPUT, (), NO_PARAMS, node.value, node.where, node.aval) for node in self.given]
+        self.own = [Node(INPUT, (), {}, node.value, node.where, node.aval) for node in self.given]
         fresh_leaves = iter(self.own)
         self.opened = [_standing(next(fresh_leaves), leaf) if isinstance(leaf, Traced) else leaf for leaf in self.all]
         self.args, self.kwargs = unflatten(tree, iter(self.opened))
@@ -81,6 +82,7 @@ def remat(f: Function) -> Function:
     def computed_again(*args: Any, **kwargs: Any) -> Any:
         arguments = _Arguments(args, kwargs)
         out = call(f, arguments.args, arguments.kwargs)
+        close(arguments.own, ended=True)
         where, written = where_of_caller(2), arguments.written()
         outputs = [node_of(leaf) for leaf in (*leaves(out), *(made for _, made in written))]
         body, captured = enclosed(arguments.own, outputs)
@@ -179,6 +181,7 @@ def custom_gradient(
         body, captured = enclosed(arguments.own, outputs)
         _refuse(captured, name, f)
         pulled, more = _pull_body(pull, result, outputs, arguments, captured, name, f)
+        close(arguments.own, ended=True)
         body = Body([*body.graph.inputs, *(fresh(node.aval) for node in more)], body.graph.outputs)
         nodes = [*arguments.given, *captured, *more]
         made = _emit("custom", nodes, outputs, where_of_caller(2), body=body, pull=pulled, label=name)

@@ -13,11 +13,11 @@ from payback.ad.sweep import Reach, reach, sweep
 from payback.ad.values import lone, pay_values
 from payback.ir.node import NO_PARAMS, Node, ancestors
 from payback.ops.append import const
-from payback.ops.row import CONST
+from payback.ops.row import CONST, INPUT
 from payback.trace.array import NODE_TYPES, Traced
 from payback.trace.assignment.memory_order import by_rows
 from payback.trace.body import result_of
-from payback.trace.refusals.leaks import check
+from payback.trace.refusals.leaks import check, check_ended
 from payback.trace.scalars.floats import Float
 from payback.trace.shim.shim import tracing
 
@@ -30,6 +30,8 @@ def reached_from(top: Node, wrt: list[Node]) -> tuple[Reach, bool]:
     # a younger input belongs to a derivative inside this one, which is done: a constant to all others
     floor = wrt[0].id if len(wrt) == 1 else min(node.id for node in wrt)
     reached = reach((top,), floor, wrt)
+    if any(end.op is INPUT and end not in wrt for end in reached.ends):
+        check_ended(reached.nodes, wrt)
     if reached.outside or top.value is None or (top.id < floor and top.op is not CONST):
         return reached, True
     for node in wrt:

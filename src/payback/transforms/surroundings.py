@@ -27,7 +27,9 @@ from weakref import ReferenceType
 import numpy as np
 
 from payback.ops.append import is_immutable
-from payback.trace.array import Variable
+from payback.trace.array import Traced, Variable
+from payback.trace.assignment.written import times_written
+from payback.trace.plain_arrays import Buffered, now
 from payback.transforms.bits import SMALL, kept_bits, same_bits
 from payback.transforms.draws import is_generator, states
 from payback.transforms.held import MISSING, entries, settings, within
@@ -54,7 +56,7 @@ class Around:
         self.copies, self._generators = found.copies, found.generators
         self._cells, self._names, self._buffers = found.cells, list(found.names.values()), found.buffers
         self._holders = [holder for holder in found.holders if not holder.fixed]
-        self._functions = found.functions
+        self._functions, self._arrays = found.functions, found.arrays
         self._parts = [(holder.look, holder.held) for holder in self._holders]
 
     def unchanged(self) -> bool:
@@ -75,7 +77,7 @@ class Around:
             now = look()
             if len(now) != len(held) or (held and not all(map(operator.is_, now, held))):
                 return not self.changes()
-        return not (self.copies or self._buffers) or next(self._written(), None) is None
+        return not (self.copies or self._buffers or self._arrays) or next(self._written(), None) is None
 
     def changes(self) -> list[str]:
         """What is different now, for people."""
@@ -122,7 +124,7 @@ class Around:
                     return True
             elif holder.named or not unread(names_of(holder.of)):
                 return True
-        return any(not unread(names_of(array)) for _, array in self._written())
+        return any(issubclass(type(x), (Traced, Buffered)) or not unread(names_of(x)) for _, x in self._written())
 
     def iterates(self, together: Sequence[Around]) -> bool:
         """Whether it may go on with a generator or another of Python's iterators, which do not tell where they are."""
@@ -144,6 +146,9 @@ class Around:
         for label, buffer, kept in self._buffers:
             if memoryview(buffer).tobytes() != kept:
                 yield label, buffer
+        for label, x, times in self._arrays:
+            if times_written(x) != times:
+                yield label, x
 
 
 def variables_of(f: Any) -> list[Variable]:
@@ -175,6 +180,7 @@ class _Search:
         self.holders: list[_Holder] = []
         self.copies: dict[int, tuple[str, np.ndarray[Any, Any], Any, Any]] = {}  # as bytes lie, as they were, the array
         self.buffers: list[tuple[str, Any, bytes]] = []
+        self.arrays: list[tuple[str, Any, int]] = []  # that hold something traced, and how often they were written into
         self.variables: dict[int, Variable] = {}
         self.generators: list[Any] = []
         self.iterators: list[Any] = []
@@ -190,6 +196,7 @@ class _Search:
             self._follow(*self._next.pop())
 
     def _follow(self, label: str, value: Any) -> None:
+        there, value = value, now(value)  # an array of the function's own may have come to hold something traced
         kind = type(value)  # a traced value tells isinstance that it is a number
         if (issubclass(kind, (*_NUMBERS, np.ufunc, CodeType)) and kind is not np.void) or id(value) in self._seen:
             return
@@ -199,7 +206,9 @@ class _Search:
                 self._follow(label, value.__self__)
             return
         self._seen[id(value)] = value
-        if issubclass(kind, Variable):
+        if issubclass(kind, Traced) and not issubclass(kind, Variable):
+            self.arrays.append((label, there, times_written(there)))
+        elif issubclass(kind, Variable):
             self.variables[id(value)] = value
             if self.values:
                 self._hold(label, lambda: (value.node,), value)

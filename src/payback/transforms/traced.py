@@ -98,7 +98,8 @@ class Trace:
                                    fix="return what it writes")  # fmt: skip
         fixed = watched.constants()
         arrays = [(array, node) for array, node in watched.inputs() if node not in fixed]
-        close([*inputs, *stands])
+        close(inputs, ended=True)
+        close(stands)
         read = set(ancestors(outputs, floor=min(node.id for node in stands))) if stands else set()
         used = [(variable, node) for variable, node in zip(variables, stands, strict=True) if node in read]
         self.variables = [(variable, Kind.of(variable)) for variable, _ in used]

@@ -31,7 +31,7 @@ from payback.trace.array import Traced
 from payback.trace.assignment.memory_order import laid, places_like
 from payback.trace.gathering import as_box, joined, slabs
 from payback.trace.operators import ARRAYS, HOOKS, METHODS, where_of_caller
-from payback.trace.plain_arrays import decides
+from payback.trace.plain_arrays import decides, now
 from payback.trace.refusals.cures import BARE, NO_INDEX
 from payback.trace.refusals.free import free
 from payback.trace.scalars.number import NUMBERS, Number, number_in, opened
@@ -358,6 +358,12 @@ class Lost(Storage):
 
     def write(self, at: Any, key: Any, value: Any, place: Any) -> None:
         self.read(at, place)
+
+
+def times_written(x: Any) -> int:
+    """How often an array has been written into since something traced is in it; -1 if it never was."""
+    x = now(x)
+    return node_slot.__get__(x).storage.version if type(x) is Written else -1  # type: ignore[no-any-return]
 
 
 def _bare_or_traced(made: Any) -> Any:

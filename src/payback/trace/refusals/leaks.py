@@ -6,26 +6,29 @@ traced for nobody, and every later one with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from payback.errors import TraceError
 from payback.ir.node import Node, ancestors
 from payback.ir.where import position
 from payback.ops.row import CONST, INPUT
 
-_CLOSED = "closed"
+_CLOSED, _ENDED = "closed", "ended"
 
 
-def close(inputs: Iterable[Node | None]) -> None:
-    """The function with these inputs has returned."""
+def close(inputs: Iterable[Node | None], ended: bool = False) -> None:
+    """The function with these inputs has returned.
+
+    ended: it is a body, or one that a node stands for: nobody else is to have what was computed from them.
+    """
     for node in inputs:
         if node is not None and node.op is INPUT:
-            node.params[_CLOSED] = True
+            node.params[_ENDED if ended else _CLOSED] = True
 
 
 def is_open(node: Node) -> bool:
     """Whether a node is an input of a function that has not returned."""
-    return node.op is INPUT and _CLOSED not in node.params
+    return node.op is INPUT and _CLOSED not in node.params and _ENDED not in node.params
 
 
 def check(tops: Sequence[Node], own: Sequence[Node]) -> None:
@@ -33,7 +36,7 @@ def check(tops: Sequence[Node], own: Sequence[Node]) -> None:
     floor = min(node.id for node in own or tops)
     nodes = ancestors(tops)
     # a younger input belongs to a function inside this one, which is done with it
-    strangers = [node for node in nodes if node.id < floor and node.op is INPUT and _CLOSED in node.params]
+    strangers = [node for node in nodes if node.id < floor and node.op is INPUT and not is_open(node)]
     if not strangers:
         return
     old = {node for node in nodes if node.id < floor and node.op is not CONST}
@@ -46,3 +49,16 @@ def check(tops: Sequence[Node], own: Sequence[Node]) -> None:
                      why="it was kept where it outlived its function, and its history ended there",
                      fix="keep a bare number, float(pb.stop_gradient(x)), or an array of them, "
                      "np.array(pb.stop_gradient(x)), or return it from the function with has_aux=True")  # fmt: skip
+
+
+def check_ended(nodes: Sequence[Node], own: Collection[Node]) -> None:
+    """Raises TraceError if one is an argument of a body that has been traced, and not one of `own`."""
+    strangers = {node for node in nodes if node.op is INPUT and _ENDED in node.params and node not in own}
+    if not strangers:
+        return
+    used = next((node for node in nodes if not strangers.isdisjoint(node.args)), None)
+    place = position(used.where) if used is not None else None
+    raise TraceError("a value of a step, a branch or a batch is used after it", where=str(place) if place else None,
+                     why="it was written into an array around it, or kept there; such a function is a node, which "
+                     "gives what it returns",
+                     fix="return it from the function")  # fmt: skip

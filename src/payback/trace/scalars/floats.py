@@ -22,7 +22,7 @@ from payback.ir.node import NO_PARAMS, Node, by_id, next_id
 from payback.ops.namespace import Values
 from payback.ops.row import CONST, INPUT, TABLE, VARIABLE, Row
 from payback.trace.array import NODE_TYPES, Traced, Variable
-from payback.trace.operators import EXACT, LAST, know_floats, place_of
+from payback.trace.operators import EXACT, LAST, know_floats, place_of, users_ask
 from payback.trace.refusals.asked import by_name
 from payback.trace.refusals.free import noted
 from payback.trace.text.texts import shown
@@ -213,7 +213,7 @@ class Judged(Float):
 
     @property
     def __class__(self) -> type:
-        return Judged
+        return bool if users_ask(_getframe(1)) else Judged
 
     @property
     def dtype(self) -> np.dtype[Any]:

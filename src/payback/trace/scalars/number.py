@@ -268,7 +268,7 @@ class Truth(Number):
 
     @property
     def __class__(self) -> type:
-        return Truth
+        return Truth if not traced.users_ask(_getframe(1)) else bool if self.kind else np.bool_
 
     @property
     def dtype(self) -> np.dtype[Any]:

@@ -18,6 +18,7 @@ import numpy as np
 from payback.trace.array import Traced
 from payback.trace.assignment.buffer import Buffer, any_traced, memory_view
 from payback.trace.complex.numbers import Complex
+from payback.trace.operators import class_of
 from payback.trace.refusals.free import free
 from payback.trace.scalars.floats import Float
 from payback.trace.shim.python_cmath import complex_number
@@ -45,6 +46,12 @@ class _StandIn(type):
         return hash(plain) if plain else type.__hash__(cls)
 
 
+def _plain(x: Any) -> type:
+    """The class of the plain value."""
+    made: type = x.__class__
+    return class_of(x.node.aval) if made is type(x) and issubclass(made, Traced) else made
+
+
 class _Asked(_StandIn):
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         if cls is not KIND:  # a metaclass that was made of it
@@ -54,7 +61,7 @@ class _Asked(_StandIn):
         x = args[0]
         made = type(x)
         if (issubclass(made, Traced) or made is Complex) and TRACING.get():
-            made = x.__class__
+            made = _plain(x)
         if made is Buffer:
             return np.ndarray
         if made is Text:
@@ -121,8 +128,8 @@ def has(x: Any, name: str, /) -> bool:
     """`hasattr` of a traced value: whether the plain value has it."""
     kind = type(x)
     if kind is Buffer or (issubclass(kind, Traced) and TRACING.get()):
-        plain = x.__class__
-        x = 0.0 if plain is float else np.empty((1,) * x.ndim, x.dtype) if x.shape else x.dtype.type(0)
+        plain = _plain(x)
+        x = plain() if plain in (float, bool, int) else np.empty((1,) * x.ndim, x.dtype) if x.shape else x.dtype.type(0)
     return hasattr(x, name)
 
 
