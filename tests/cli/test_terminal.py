@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -206,6 +207,24 @@ def test_waiting_is_told_after_a_while(tty: Terminal, monkeypatch: pytest.Monkey
         told(0.55)
         assert tty.shown() == ""
     assert tty.shown().strip() == ""
+
+
+def test_what_does_not_know_how_far_it_is_tells_how_long_it_takes(
+    tty: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(progress, "_TICK", 1e-3)
+    line = Output(stdout=tty.stream, stderr=tty.stream)
+    with line.working("counting \x1b[31m digits"):
+        now[0], shown = 2.2, ""
+        while not shown.endswith("2"):
+            shown += tty.shown()
+    assert shown == "\rcounting \\x1b[31m digits … 0:02"
+    assert tty.shown().strip() == ""
+    assert "elapsed" not in [thread.name for thread in threading.enumerate()]
+    with Output(stdout=io.StringIO(), stderr=io.StringIO()).working("nobody looks"):
+        assert "elapsed" not in [thread.name for thread in threading.enumerate()]
 
 
 def test_progress_tells_the_time_left_and_fits_the_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,11 +106,15 @@ def explain(
         _tell_book(book, out)
         told = tell_more(book, out, **extra)
         if html is not None or open:
-            _page(html_of(book, target), html, open, out)
+            with out.working("drawing the page"):
+                page = html_of(book, target)
+            _page(page, html, open, out)
         if out.json:
             by = [leaf.name for leaf in book.leaves]
             head = {"payback": "explain", "version": VERSION, "target": target, "top": book.top.name, "wrt": by}
-            out.result(head | record(book) | told)
+            with out.working("writing the book"):
+                recorded = record(book)
+            out.result(head | recorded | told)
         return
     if row is not None:
         raise InputError("--row is given", why="only a model on a table has rows", fix="leave it out")
@@ -197,7 +201,8 @@ def tell_more(book: Ledger, out: Output, paths: bool, flow: bool, cost: bool, di
 def _tell_paths(book: Ledger, out: Output) -> dict[str, Any]:
     rows = []
     try:
-        kappas = book.kappa
+        with out.working("sizing paths"):
+            kappas = book.kappa
     except DifferentiationError as problem:  # a factorization: its paths are counted, not sized
         kappas = {}
         rows.append(str(problem))
@@ -223,7 +228,8 @@ def _tell_paths(book: Ledger, out: Output) -> dict[str, Any]:
 
 
 def _tell_digits(book: Ledger, out: Output) -> dict[str, Any]:
-    found = book.digits()
+    with out.working("counting digits"):
+        found = book.digits()
     _section(out, "digits", str(found).splitlines())
     rights = {name: {"least": r.least, "median": r.median, "noise": r.noise} for name, r in found.leaves.items()}
     places = [{"what": loss.what, "op": loss.op, "place": loss.place._asdict() if loss.place else None,
@@ -233,7 +239,9 @@ def _tell_digits(book: Ledger, out: Output) -> dict[str, Any]:
 
 
 def _tell_flow(book: Ledger, out: Output) -> list[dict[str, Any]]:
-    steps = book.flow()
+    with out.working("following the flow"):
+        steps = book.flow()
+        telling = steps.telling()
     _section(out, "flow: norms in powers of two", [])
     out.table([
         (f"{s.edge.payer.name} → {s.edge.arg.name}", s.edge.payer.op, f"{s.before:.2f}", f"{s.gain:+.2f}",
@@ -241,7 +249,7 @@ def _tell_flow(book: Ledger, out: Output) -> list[dict[str, Any]]:
     ], headers=("payment", "op", "before", "gain", "after", "where"), align="llrrrl")  # fmt: skip
     if len(steps) > _ROWS:
         out.line(f"… and {len(steps) - _ROWS:,} more")
-    for line in steps.telling():
+    for line in telling:
         out.line(line)
     return [
         {"payer": s.edge.payer.name, "slot": s.edge.slot, "arg": s.edge.arg.name, "before": number(s.before),
@@ -251,7 +259,8 @@ def _tell_flow(book: Ledger, out: Output) -> list[dict[str, Any]]:
 
 
 def _tell_cost(book: Ledger, out: Output) -> dict[str, Any]:
-    counted = book.cost()
+    with out.working("counting flops"):
+        counted = book.cost()
     _section(out, "cost", [counted.summary])
     out.table([
         (line.account.name, f"{line.value_flops:,}", f"{line.gradient_flops:,}",

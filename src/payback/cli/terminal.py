@@ -24,7 +24,7 @@ from typing import Any, TextIO, TypeVar
 import numpy as np
 
 from payback.errors import InputError, PaybackError
-from payback.train.progress import Line, Progress, Waiting, columns_of, is_terminal
+from payback.train.progress import Elapsed, Line, Progress, Waiting, columns_of, is_terminal
 
 _Line = TypeVar("_Line", bound=Line)
 
@@ -218,6 +218,12 @@ class Output:
         """While the block runs, a line on standard error with the share that the block tells; elsewhere nothing."""
         with self._shown(Waiting(truncate(plain(what), 60), *self._terminal())) as line:
             yield line.update
+
+    @contextlib.contextmanager
+    def working(self, what: str) -> Iterator[None]:
+        """While the block computes, and prints nothing, a line on standard error with the time, from a second on."""
+        with self._shown(Elapsed(truncate(plain(what), 60), *self._terminal())) as line, line.ticking():
+            yield
 
     def _terminal(self) -> tuple[Callable[[str], object], int]:
         columns = columns_of(self._stderr) if is_terminal(self._stderr) else 0

@@ -45,7 +45,8 @@ def why_nan(
     with subject(target, values, row, out) as looked_at:
         seen = run(looked_at.function, looked_at.args, looked_at.kwargs, looked_at.argnums)
         chosen = chosen_nodes(seen, split_names(wrt) or None)
-        found = nan_origins(seen.top, chosen, looked_at.names | looked_at.named(seen), seen.data)
+        with out.working("looking for what is not finite"):
+            found = nan_origins(seen.top, chosen, looked_at.names | looked_at.named(seen), seen.data)
     for line in str(found).splitlines():
         out.line(line)
     if not out.json:

@@ -39,7 +39,8 @@ def why_zero(
     with subject(target, values, row, out) as looked_at:
         seen = run(looked_at.function, looked_at.args, looked_at.kwargs, looked_at.argnums)
         chosen = chosen_nodes(seen, split_names(wrt) or None)
-        found = zero_causes(seen.top, chosen, looked_at.names | looked_at.named(seen), seen.rounded)
+        with out.working("telling zeros apart"):
+            found = zero_causes(seen.top, chosen, looked_at.names | looked_at.named(seen), seen.rounded)
     for line in str(found).splitlines():
         out.line(line)
     if out.json:

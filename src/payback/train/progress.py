@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TextIO
 
 _REFRESH = 0.1  # seconds between two pictures
 _PATIENCE = 0.3  # seconds that pass before somebody waits
+_TICK = 1.0  # seconds between two pictures of a work that does not know how far it is
 
 
 class Line:
     """A line that can be redrawn, at most ten times a second, and taken away.
 
-    Only a carriage return moves the cursor: there is nothing that NO_COLOR would forbid and no thread to stop.
+    Only a carriage return moves the cursor: there is nothing that NO_COLOR would forbid.
     """
 
     def __init__(self, draw: Callable[[str], object], columns: int):
@@ -74,6 +77,39 @@ class Waiting(Line):
         now = time.monotonic()
         if self._due(now) and now - self._start >= _PATIENCE:
             self._show(f"{self._what} {100 * share:.0f} %", now)
+
+
+class Elapsed(Line):
+    """A line that says what is being done and for how long, of a work that does not know how much of it is done."""
+
+    def __init__(self, what: str, draw: Callable[[str], object], columns: int):
+        super().__init__(draw, columns)
+        self._what = what
+
+    def update(self) -> None:
+        now = time.monotonic()
+        if self._due(now) and now - self._start >= _TICK:
+            self._show(f"{self._what} … {_duration(now - self._start)}", now)
+
+    @contextlib.contextmanager
+    def ticking(self) -> Iterator[None]:
+        """While the block runs the line is drawn once a second, by a thread: the block must not write itself."""
+        if self._columns == 0:
+            yield
+            return
+        done = threading.Event()
+
+        def tick() -> None:
+            while not done.wait(_TICK):
+                self.update()
+
+        thread = threading.Thread(target=tick, name="elapsed", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
 
 
 def _duration(seconds: float) -> str:
