@@ -239,7 +239,7 @@ def enclosed(
     own = {*inputs, *fixed}
     born = min((node.id for node in inputs), default=np.inf)
     order = ancestors(outputs, floor=min((node.id for node in inputs), default=0), cut=frozenset(inputs))
-    check_ended(order, own)
+    check_ended(order, own, outputs)
     inside = set(own)
     captured: dict[Node, None] = {}
     # A younger input with a value belongs to a derivative inside the function, which is done: it is a constant to all
