@@ -384,8 +384,8 @@ def test_threads_share_batches_and_long_sums_and_every_bit_is_that_of_one(dtype)
     rng = np.random.default_rng(0)
     for spec, of_a, of_b in [
         ("bij,bjk->bik", (50, 17, 60), (50, 60, 33)), ("abij,abkj->abik", (3, 9, 40, 30), (3, 9, 40, 30)),
-        ("bij,bjk->ibk", (9, 70, 40), (9, 40, 50)), ("ki,kj->ij", (9000, 20), (9000, 10)),
-        ("ik,kj->ij", (32, 4096), (4096, 40)),
+        ("bij,bjk->ibk", (9, 70, 40), (9, 40, 50)), ("ki,kj->ij", (9000, 20), (9000, 130)),
+        ("ik,kj->ij", (32, 4096), (4096, 130)),
     ]:  # fmt: skip
         a, b = rng.standard_normal(of_a).astype(dtype), rng.standard_normal(of_b).astype(dtype)
         graph = trace(lambda a, b, spec=spec: np.einsum(spec, a, b), a, b).graph

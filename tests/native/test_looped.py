@@ -65,8 +65,8 @@ def test_columns_that_lie_the_other_way_are_copied_where_vectors_would_stay_half
     lanes = lanes_of(FLOAT32)
     g = np.random.default_rng(0)
     for columns, turned in ((lanes + lanes // 4, True), (2 * lanes, False)):
-        x = g.integers(-2, 3, (400, 25, 16)).astype(np.float32)
-        w = g.integers(-2, 3, (25, columns, 16)).astype(np.float32)
+        x = g.integers(-2, 3, (400, 25, 40)).astype(np.float32)
+        w = g.integers(-2, 3, (25, columns, 40)).astype(np.float32)
         program = Program(trace(lambda x, w: np.einsum("kij,nkj->nki", w, x), x, w).graph)
         assert (Looped in {type(command.kernel) for command in program.commands}) == turned
         np.testing.assert_array_equal(program(x, w)[0], np.einsum("kij,nkj->nki", w, x))

@@ -359,3 +359,18 @@ def test_a_body_writes_into_no_array_around_it(name, begun, value):
     for way in (pb.grad(f), pb.compile(pb.grad(f)), lambda z: pb.jvp(f, (z,), (z,))):
         with pytest.raises((TraceError, UnsupportedError), match=r"changes what it reads around|is used after it"):
             way(Z.copy())
+
+
+def test_what_a_rematerialized_function_keeps():
+    """It is used after it only where nobody asks for its derivative, as running means are."""
+    kept = []
+
+    def f(x):
+        return np.sum(pb.remat(lambda a: (kept.append(np.where(a > 0, a * a, 0.0)), a * a)[1])(x))
+
+    assert np.array_equal(pb.grad(lambda x: f(x) + np.sum(pb.stop_gradient(kept.pop())))(Z), 2 * Z)
+    with pytest.raises(TraceError, match=r"is used after it \(.*test_work_arrays.py:\d+"):
+        pb.grad(lambda x: f(x) + np.sum(kept.pop()))(Z)
+    v = pb.variable(Z)
+    with pytest.raises(TraceError, match="is used after it"):
+        (f(v) + np.sum(kept.pop())).backward()

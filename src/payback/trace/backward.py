@@ -17,7 +17,7 @@ from payback.ops.append import freeze, snapshot
 from payback.ops.row import VARIABLE
 from payback.trace.array import Traced, plain
 from payback.trace.operators import where_of_caller
-from payback.trace.refusals.leaks import is_open
+from payback.trace.refusals.leaks import check_ended, is_open
 from payback.trace.scalars.floats import Float
 from payback.trace.shim.shim import tracing
 
@@ -66,6 +66,7 @@ def backward(top: Traced, seed: Any, accumulate: bool) -> None:
     node = top.node
     bar = seed_for(node, plain(seed))
     reached = reach([node])
+    check_ended(reached.nodes, (), (node,))
     if node.value is None or (tracing() and any(is_open(end) for end in reached.ends)):
         raise DifferentiationError("backward() of a result that another derivative or a compiled function follows",
                                    where=position(where_of_caller(3)),

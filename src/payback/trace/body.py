@@ -242,7 +242,7 @@ def enclosed(
     first = min((node.id for node in inputs), default=since)
     born = np.inf if first is None else first
     order = ancestors(outputs, floor=first or 0, cut=frozenset(inputs))
-    check_ended(order, own)
+    check_ended(order, own, outputs)
     inside = set(own)
     captured: dict[Node, None] = {}
     # A younger input with a value belongs to a derivative inside the function, which is done: it is a constant to all

@@ -31,7 +31,7 @@ def reached_from(top: Node, wrt: list[Node]) -> tuple[Reach, bool]:
     floor = wrt[0].id if len(wrt) == 1 else min(node.id for node in wrt)
     reached = reach((top,), floor, wrt)
     if any(end.op is INPUT and end not in wrt for end in reached.ends):
-        check_ended(reached.nodes, wrt)
+        check_ended(reached.nodes, wrt, (top,))
     if reached.outside or top.value is None or (top.id < floor and top.op is not CONST):
         return reached, True
     for node in wrt:

@@ -51,14 +51,25 @@ def check(tops: Sequence[Node], own: Sequence[Node]) -> None:
                      "np.array(pb.stop_gradient(x)), or return it from the function with has_aux=True")  # fmt: skip
 
 
-def check_ended(nodes: Sequence[Node], own: Collection[Node]) -> None:
-    """Raises TraceError if one is an argument of a body that has been traced, and not one of `own`."""
+def check_ended(nodes: Sequence[Node], own: Collection[Node], tops: Collection[Node]) -> None:
+    """Raises TraceError if the tops depend on an argument of a body that has been traced, and not one of `own`.
+
+    nodes: what they were made of, in ascending order.  A value of it that has a number may be used where nobody asks
+    for its derivative.
+    """
     strangers = {node for node in nodes if node.op is INPUT and _ENDED in node.params and node not in own}
     if not strangers:
         return
-    used = next((node for node in nodes if not strangers.isdisjoint(node.args)), None)
+    depend, used = set(strangers), None
+    for node in nodes:
+        ways = [slot for slot, arg in enumerate(node.args) if arg in depend]
+        if ways and (node.value is None or not node.op.no_edge.issuperset(ways)):
+            depend.add(node)
+            used = used or node
+    if depend.isdisjoint(tops):
+        return
     place = position(used.where) if used is not None else None
     raise TraceError("a value of a step, a branch or a batch is used after it", where=str(place) if place else None,
                      why="it was written into an array around it, or kept there; such a function is a node, which "
                      "gives what it returns",
-                     fix="return it from the function")  # fmt: skip
+                     fix="return it from the function, or keep pb.stop_gradient of it")  # fmt: skip
