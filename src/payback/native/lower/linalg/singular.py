@@ -1,6 +1,6 @@
-"""Singular values and vectors of matrices of few columns: Householder's reduction to bidiagonals, then implicit QR.
+"""Singular values and vectors of matrices of few rows or columns: Householder's reduction to bidiagonals, implicit QR.
 
-That is what LAPACK's gesdd does where there are no more than `LAPACK_SMALL` columns, tall matrices by QR factors first,
+That is what LAPACK's gesdd does where there are no more than `LAPACK_SMALL` of them, long matrices by QR factors first,
 and in the same order, so vectors have its signs.  Larger ones it divides in halves.  NumPy calls the one for float64,
 whatever the matrix's dtype.
 """

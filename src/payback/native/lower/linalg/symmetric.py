@@ -60,7 +60,7 @@ class Symmetric(NamedTuple):
 
 
 def panel_bytes(n: int, length: int) -> int:
-    return -(-((3 * n + LINES) * length + STATE) * 8 // 64) * 64
+    return -(-((3 * n + LINES) * length + STATE + 1) * 8 // 64) * 64  # one number more beside the state
 
 
 def eigenvalues(e: Emitter, vectors: bool) -> ir.Function:
