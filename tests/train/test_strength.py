@@ -113,12 +113,14 @@ def test_noisy_classes_get_a_linear_model_and_those_inside_of_others_hidden_laye
 
 
 @pytest.mark.parametrize("told", [False, True])
-def test_a_column_of_many_categories_stays_where_it_tells(told):
+def test_a_column_of_many_categories_stays_where_it_tells(told, monkeypatch):
+    for name in ("MIN_EPOCHS", "MAX_EPOCHS"):
+        monkeypatch.setattr(f"payback.train.recipe.{name}", 100)
     draw = np.random.default_rng(3)
     x, code = draw.normal(size=200), draw.integers(25, size=200)
     y = x + (2.0 * draw.normal(size=25)[code] if told else 0) + 0.3 * draw.normal(size=200)
     rows = "\n".join(f"{a:.3f},k{k},{b:.3f}" for a, k, b in zip(x, code, y, strict=True))
-    asked = Recipe(hidden=(4,), weight_decay=1.0, pieces=0)
+    asked = Recipe(hidden=(4,), rate=0.03, weight_decay=1.0, pieces=0)
     for recipe, stays in ((asked, told), (dataclasses.replace(asked, epochs=2), True)):
         made = prepare(table_from_text(f"x,code,y\n{rows}\n", "t.csv"), ["y"], recipe=recipe, seed=1).model.encoder
         assert (made.feature_names == ["x", "code"]) is stays
