@@ -10,9 +10,11 @@ import pytest
 
 import payback as pb
 from payback.errors import NonFiniteError
+from payback.tabular import Encoder, table_from_text
 from payback.train import selection
 from payback.train.recipe import Recipe
-from payback.train.selection import chosen_recipe, pieces_help, pieces_to_try, to_try
+from payback.train.selection import chosen_recipe, crowded, pieces_to_try, second_helps, to_try
+from payback.train.table import prepare
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(80, 3))
@@ -110,6 +112,31 @@ def test_noisy_classes_get_a_linear_model_and_those_inside_of_others_hidden_laye
         assert chosen_recipe([own, linear], net_of, X, y.astype(int), None, 1) is chosen
 
 
+@pytest.mark.parametrize("told", [False, True])
+def test_a_column_of_many_categories_stays_where_it_tells(told, monkeypatch):
+    for name in ("MIN_EPOCHS", "MAX_EPOCHS"):
+        monkeypatch.setattr(f"payback.train.recipe.{name}", 100)
+    draw = np.random.default_rng(3)
+    x, code = draw.normal(size=200), draw.integers(25, size=200)
+    y = x + (2.0 * draw.normal(size=25)[code] if told else 0) + 0.3 * draw.normal(size=200)
+    rows = "\n".join(f"{a:.3f},k{k},{b:.3f}" for a, k, b in zip(x, code, y, strict=True))
+    asked = Recipe(hidden=(4,), rate=0.03, weight_decay=1.0, pieces=0)
+    for recipe, stays in ((asked, told), (dataclasses.replace(asked, epochs=2), True)):
+        made = prepare(table_from_text(f"x,code,y\n{rows}\n", "t.csv"), ["y"], recipe=recipe, seed=1).model.encoder
+        assert (made.feature_names == ["x", "code"]) is stays
+        assert stays or made.left_out == (("code", "rows held out are told better without it (cross-validated)"),)
+
+
+def test_which_columns_are_tried_without():
+    def columns(rows, categories, asked=ASKED, others="ab"):
+        cells = [f"{k},{others[k % len(others)]},c{k % categories},{k}" for k in range(rows)]
+        table = table_from_text("x,few,many,y\n" + "\n".join(cells) + "\n", "t.csv")
+        return crowded(asked, rows, Encoder.fit(table, ["x", "few", "many"]))
+
+    assert columns(500, 20) == ["many"]
+    assert columns(600, 20) == columns(500, 19) == columns(500, 20, Recipe(hidden=())) == []
+
+
 def test_pieces_are_taken_where_they_help():
     draw = np.random.default_rng(1)
     x, noise = draw.uniform(-1, 1, (300, 1)), draw.normal(size=(300, 1))
@@ -118,12 +145,12 @@ def test_pieces_are_taken_where_they_help():
     recipe = dataclasses.replace(RECIPE, epochs=40)
     nets = pb.nn.MLP([1, 16, 1], seed=0), pb.nn.MLP([9, 16, 1], seed=0)
     for y, helps in ((np.sin(12 * x), True), (x + noise, False)):
-        assert pieces_help(recipe, nets, (x, cut), y, None, 0) is helps
+        assert second_helps(recipe, nets, (x, cut), y, None, 0) is helps
     weights = np.where(x[:, 0] > 0, 1.0, 0.0)  # what weighs nothing is not looked at
     y = np.where(x > 0, x + noise, np.sin(12 * x))
-    assert not pieces_help(recipe, nets, (x, cut), y, weights, 0)
-    assert not pieces_help(recipe, nets, (x, cut), y, 0 * weights, 0)
-    assert not pieces_help(dataclasses.replace(recipe, epochs=10**6), nets, (x, cut), np.sin(12 * x), None, 0)
+    assert not second_helps(recipe, nets, (x, cut), y, weights, 0)
+    assert not second_helps(recipe, nets, (x, cut), y, 0 * weights, 0)
+    assert not second_helps(dataclasses.replace(recipe, epochs=10**6), nets, (x, cut), np.sin(12 * x), None, 0)
 
 
 @pytest.mark.parametrize(

@@ -117,8 +117,8 @@ def train(
 
     Prints what it found in the table, the network and how it is trained, and how well it predicts rows that were kept
     apart. Defaults come from the numbers of rows and columns and the task; from cross-validation come the weight decay
-    of fewer than 2,000 rows, whether few rows of classes get hidden layers, and whether numbers are given in pieces.
-    All are printed.
+    of fewer than 2,000 rows, whether few rows of classes get hidden layers, whether columns of many categories are
+    used, and whether numbers are given in pieces. All are printed.
     """
     recipe = Recipe(
         hidden=_hidden(hidden),

@@ -1,6 +1,7 @@
 """What a small table's network is like: how strongly its weights shrink, whether it has hidden layers at all, whether
-numbers are given in pieces.  Cross-validated, for no count of rows and columns tells how noisy the target is, nor how
-curved."""
+numbers are given in pieces, and columns of many categories at all.  Cross-validated, for no count of rows and columns
+tells how noisy the target is, nor how curved.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from payback import random
 from payback.errors import NonFiniteError
 from payback.nn.activations import sigmoid, softmax
 from payback.nn.module import parameters
+from payback.tabular import Encoder
 from payback.train.fit import fit
 from payback.train.recipe import MANY_ROWS, Recipe
 
@@ -27,7 +29,8 @@ MAX_PIECES, ROWS_A_PIECE = 128, 50  # of all columns; of the training
 MAX_NUMBERS = 1 << 25  # that the pieces of all rows may be
 SAMPLE, FEW = 1600, 800  # rows that tell whether pieces help; so few are cut into FOLDS, else into two
 PATHS = (0.25, 1.0)  # lengths of a linear model's descent, in rows
-SURE = 2.0  # standard errors that pieces must gain, for they make a network larger
+CATEGORIES, ROWS_A_CATEGORY = 20, 30  # so many, with fewer rows each: more may be learned by heart than told
+SURE = 2.0  # standard errors that another encoding must gain
 MAX_WORK = 1e10  # products of a training, about a quarter of a second: done a dozen times, or ten times as much once
 Array = np.ndarray[Any, Any]
 
@@ -76,10 +79,19 @@ def pieces_to_try(asked: Recipe, rows: int, numbers: int) -> int:
     return pieces if pieces >= LEAST else 0
 
 
-def pieces_help(
+def crowded(asked: Recipe, rows: int, encoder: Encoder) -> list[str]:
+    """The columns that are to be tried without: one of so many categories may tell but chance.  asked: see `to_try`."""
+    if asked.epochs is not None or asked.hidden == () or rows < MIN_ROWS:
+        return []
+    wide = [plan.name for plan in encoder.plans if plan.kind == "categorical" and len(plan.outputs) >= CATEGORIES
+            and rows < ROWS_A_CATEGORY * len(plan.outputs)]  # fmt: skip
+    return wide if len(wide) < len(encoder.plans) else []
+
+
+def second_helps(
     recipe: Recipe, nets: tuple[Any, Any], xs: tuple[Array, Array], y: Array, weights: Array | None, seed: int
 ) -> bool:
-    """Whether rows held out are told better by the second of two networks, which is given its numbers in pieces.
+    """Whether rows held out are told better by the second of two networks, which is given its rows in another encoding.
 
     recipe: complete, for these rows, none of which are watched.  xs: what each network is given.  weights: of the rows.
     """

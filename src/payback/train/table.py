@@ -32,7 +32,7 @@ from payback.train.progress import Progress
 from payback.train.recipe import Recipe
 from payback.train.recording import Recording, clear_for_starts, start_of
 from payback.train.runs import open_run
-from payback.train.selection import SAMPLE, chosen_recipe, pieces_help, pieces_to_try, to_try
+from payback.train.selection import SAMPLE, chosen_recipe, crowded, pieces_to_try, second_helps, to_try
 
 Array = np.ndarray[Any, Any]
 _ROWS = 1 << 16  # that the network is given at once: of millions the hidden layers would take gigabytes
@@ -243,25 +243,33 @@ def prepare(
         y = target.encode(table, train_rows)
         weights = weighted_by_class(y, weights_of_classes(y, by_class))
 
-    def encoded(pieces: int) -> Encoder:
+    def encoded(pieces: int, without: Sequence[str] = ()) -> Encoder:
         # a line is in the table's units
-        made = Encoder.fit(table, features, train_rows, logarithms=curved, pieces=pieces)
+        used = [name for name in features if name not in without]
+        made = Encoder.fit(table, used, train_rows, logarithms=curved, pieces=pieces)
         left_out = (*made.left_out, *((name, "as asked for") for name in table.names if name in spared))
+        left_out += tuple((name, "rows held out are told better without it (cross-validated)") for name in without)
         return dataclasses.replace(made, left_out=left_out, missing=tuple(missing))
 
-    encoder = encoded(0)
-    columns = len(encoder.feature_names_out)
-    if pieces := pieces_to_try(recipe, len(train_rows), len(encoder.numbers)):
-        cut, few = encoded(pieces), np.arange(len(train_rows))
+    def better(new: Encoder, asked: Recipe) -> bool:
+        few = np.arange(len(train_rows))
         if len(few) > SAMPLE:
             few = np.sort(random.permutation(random.split(random.key(seed), 3)[2], len(few))[:SAMPLE])
-        short = dataclasses.replace(recipe, valid=0.0).complete(len(few), columns, len(target.classes))
-        nets = _network(encoder, target, short, seed), _network(cut, target, short, seed)
-        xs, y = [made.transform(table, train_rows[few]) for made in (encoder, cut)], target.encode(table, train_rows)
-        if pieces_help(short, nets, (xs[0], xs[1]), y[few], None if weights is None else weights[few], seed):
+        columns, both = len(encoder.feature_names_out), (encoder, new)
+        short = dataclasses.replace(asked, valid=0.0).complete(len(few), columns, len(target.classes))
+        nets = _network(encoder, target, short, seed), _network(new, target, short, seed)
+        xs, y = [made.transform(table, train_rows[few]) for made in both], target.encode(table, train_rows[few])
+        return second_helps(short, nets, (xs[0], xs[1]), y, None if weights is None else weights[few], seed)
+
+    encoder, gone = encoded(0), list[str]()
+    if (wide := crowded(recipe, len(train_rows), encoder)) and better(less := encoded(0, wide), recipe):
+        encoder, gone = less, wide
+    if pieces := pieces_to_try(recipe, len(train_rows), len(encoder.numbers)):
+        if better(cut := encoded(pieces, gone), recipe):
             encoder, recipe = cut, dataclasses.replace(recipe, pieces=pieces)
     elif recipe.pieces:
-        encoder = encoded(recipe.pieces)
+        encoder = encoded(recipe.pieces, gone)
+    columns = len(encoder.feature_names_out)
     recipe = dataclasses.replace(recipe, valid=share)
     complete = recipe.complete(len(train_rows), columns, len(target.classes))
     net = _network(encoder, target, complete, seed)
