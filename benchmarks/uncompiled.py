@@ -86,6 +86,18 @@ class _Layers:
         return self.np.mean(x**2)
 
 
+class _Kept:
+    """a model that counts and keeps"""
+
+    def __init__(self, np: Any, y: Any):
+        self.np, self.y, self.calls, self.z = np, y, 0, None
+
+    def loss(self, x: Any) -> Any:
+        self.calls += 1
+        self.z = self.np.tanh(x * self.y)
+        return self.np.sum(self.z * x)
+
+
 def _recurrent(np: Any, x: Any, y: Any) -> Any:
     h, states = np.zeros(len(x)), []
     for t in range(30):
@@ -116,6 +128,26 @@ def _hidden(np: Any, x: Any, y: Any) -> Any:
     for t in range(20):
         state = total(state[:, None] + steps) + seen[:, t % len(y)]
     return total(state)
+
+
+def _guarded(np: Any, x: Any, y: Any) -> Any:
+    try:
+        with numpy.errstate(divide="ignore"):
+            ratio = x / y
+    except FloatingPointError:
+        return np.sum(x)
+    return np.sum(np.tanh(ratio))
+
+
+def _scaled(z: Any, **options: Any) -> Any:
+    return z * options.get("scale", 1.0) + options["shift"]
+
+
+def _options(np: Any, x: Any, y: Any) -> Any:
+    layers = {}
+    layers["first"] = _scaled(x, scale=2.0, shift=y)
+    layers["second"] = np.tanh(layers["first"])
+    return sum(map(np.sum, layers.values())) / math.sqrt(2.0 * math.pi)
 
 
 def _attention(np: Any, x: Any, y: Any) -> Any:
@@ -224,6 +256,9 @@ program(_oscillation, "50 steps of an equation", 10_000)
 program(_network, "network", 250_000, matrix=True)
 program(_process, "cholesky, solve", 90_000, matrix=True)
 method(_Springs, 1_000_000)
+method(_Kept, 1_000_000)
+program(_guarded, "try, with")
+program(_options, "dictionaries, options")
 method(_Layers, 250_000, matrix=True)
 program(_recurrent, "recurrent", 10_000, matrix=True)
 program(_trajectory, "steps of np.array([...])", 3)

@@ -43,6 +43,36 @@ class Model:
         return np.sum(w)
 
 
+class Options:
+    rate, rows = 0.5, {"a": X}
+
+    @classmethod
+    def of(cls, w):
+        return cls.rate * np.sum(w * cls.rows["a"])
+
+    @staticmethod
+    def squared(w):
+        return w * w
+
+    def both(self, w):
+        return self.of(w) + Options.of(self.squared(w)) * Options.rate + np.sum(Options.squared(w))
+
+    @classmethod
+    def writes(cls, w):
+        y = cls.rows["a"]
+        y += 1.0
+        return np.sum(w)
+
+    def __call__(self, w):
+        return w
+
+
+class Watched(type):
+    def __getattribute__(cls, name):
+        X.fill(1.0)
+        return 1.0
+
+
 class State(NamedTuple):
     place: object
     speed: object = 1.0
@@ -172,7 +202,7 @@ PLAIN = [
     lambda w: np.sum(gammaln(np.exp(w)) + scipy.special.erf(w) * w),
     lambda w: np.sum(np.select([w > 0, w > 1], [w, 2 * w], 0.0)) + np.sum(np.column_stack([w, X]) ** 2),
     lambda w: math.sin(w[0]) * math.hypot(w[1], X[0]),
-    MODEL.counted,
+    MODEL.counted, Options().both, Options.of,
 ]  # fmt: skip
 
 
@@ -326,10 +356,15 @@ def lengthens_a_list_outside(w, rows=[1.0]):  # noqa: B006
 
 def odd():
     """Hidden from pytest, which goes through what stands in a module."""
-    reads, shows = Reads(X, Y), Shows(X)
+    reads, shows, watched = Reads(X, Y), Shows(X), Watched("watched", (), {"a": 1.0})
     return {
         "a tuple that reads in its own way": lambda w: np.sum(w) * reads[0],
         "a tuple that is gone through in its own way": lambda w: np.sum(w) + sum(shows),
+        "a class of which its class is asked": lambda w: np.sum(w) * watched.a,
+        "a class's descriptor": lambda w: np.sum(w) * Storing.value,
+        "a class that is called": lambda w: np.sum(w) * Options(w),
+        "a method of a class that writes": lambda w: Options.writes(w) + np.sum(w),
+        "a method of an object's class that writes": lambda w: Options().writes(w) + np.sum(w),
     }
 
 
@@ -402,6 +437,17 @@ def test_a_class_that_comes_to_store_in_its_own_way_is_seen(monkeypatch):
     assert is_proved(MODEL.counted, X)
     monkeypatch.setattr(Model, "calls", Setting(), raising=False)
     assert not is_proved(MODEL.counted, X)
+
+
+def test_attributes_of_classes_are_looked_at_in_every_call(monkeypatch):
+    f = Options().both
+    assert is_proved(f, X)
+    monkeypatch.setattr(Options, "rate", np.array([1.0]).view(type("Data", (np.ndarray,), {})))
+    assert not is_proved(f, X)
+    monkeypatch.setattr(Options, "rate", 0.5)
+    assert is_proved(f, X)
+    monkeypatch.setattr(Options, "of", classmethod(lambda cls, w: X.fill(1.0) or np.sum(w)))
+    assert not is_proved(f, X)
 
 
 def test_functions_of_math_that_are_replaced_are_seen(monkeypatch):

@@ -155,6 +155,8 @@ def _object(each: Callable[[Any, int], Kind], value: Any, depth: int) -> Kind:
     if cls is ModuleType:
         owner, space, classes = value, value.__dict__, ()
         name = space.get("__name__")
+    elif cls in _CLASSES:  # a class is asked
+        owner, space, classes, name = ("class", value), {}, value.__mro__, value.__module__
     else:
         if type(cls) not in _CLASSES or cls.__getattribute__ is not _look_up:
             raise Unproved
@@ -177,6 +179,8 @@ def _object(each: Callable[[Any, int], Kind], value: Any, depth: int) -> Kind:
 
 def _attribute(each: Any, value: Any, name: str, space: dict[str, Any], classes: Any, depth: int) -> Kind:
     """What `value.name` is; ("of class", ...) and ("property", ...) with a function that is to be given the object."""
+    if type(value) in _CLASSES:
+        return _of_class(value, name, depth)
     if name == SET:
         return NUMBER if classes and type(value).__setattr__ is _store else MIXED
     for cls in classes:
@@ -190,7 +194,7 @@ def _attribute(each: Any, value: Any, name: str, space: dict[str, Any], classes:
                     return each(there.__get__(value), depth + 1)
                 except AttributeError:
                     raise Unproved from None
-            if kind is FunctionType or kind is staticmethod:
+            if kind is FunctionType or kind is staticmethod or kind is classmethod:
                 break  # the object's own attribute goes before
             if hasattr(kind, "__get__") or hasattr(kind, "__set__"):
                 return DESCRIPTOR
@@ -203,4 +207,19 @@ def _attribute(each: Any, value: Any, name: str, space: dict[str, Any], classes:
         return each(space[name], depth + 1)
     if kind is FunctionType:
         return "of class", environment(there, depth + 1)
+    if kind is classmethod:
+        return "bound", kind_of(there.__func__, depth), kind_of(type(value), depth + 1)
     return kind_of(there.__func__ if kind is staticmethod else there, depth + 1)
+
+
+def _of_class(cls: type, name: str, depth: int) -> Kind:
+    """What `cls.name` is, where the classes of which it is derived say it."""
+    there = next((base.__dict__[name] for base in cls.__mro__ if name in base.__dict__), None)
+    kind = type(there)
+    if there is None or name == CALL:  # to call a class makes an object
+        raise Unproved
+    if kind is classmethod and type(there.__func__) is FunctionType:
+        return "of class", environment(there.__func__, depth + 1)
+    if kind is staticmethod or kind is FunctionType:
+        return kind_of(there.__func__ if kind is staticmethod else there, depth + 1)
+    return DESCRIPTOR if hasattr(kind, "__get__") else kind_of(there, depth + 1)
