@@ -269,7 +269,7 @@ class _Errors:
         return np.where(np.isfinite(apart), apart, 0.0), np.where(np.isfinite(size), size, 0.0)
 
     def _of(self, here: Any, there: Any, again: Any) -> float:
-        if type(here) is float:  # the same of a number, without arrays
+        if isinstance(here, float | np.float32):  # the same of a number, without arrays
             off, much, unknown = abs(there - here), abs(there), abs(again - there)
             off = unknown if unknown > 0.1 * much and not unknown <= off else off
             if not 0 < off < np.inf:
