@@ -228,3 +228,30 @@ def test_vanishing_and_dead_rows_sort_first(visit, tmp_path):
     assert page.locator(".maprows li").first.get_attribute("title") == "layer 100"
     page.locator(".runmap select").select_option("dead")
     assert page.locator(".maprows li").first.get_attribute("title") == "layer 57"
+
+
+def test_rows_held_out_lie_beside_the_others_and_rows_of_the_first_steps_are_not_blamed(visit, tmp_path):
+    loss, held = [2.0, 1.0, 0.5, 0.25], [1.9, 1.2, 1.3, 1.6]
+    curves = {"loss": loss, "rate": [0.1] * 4, "validation_loss": held, "validation_auc": [0.5] * 4}
+    costs = {1: [6.0, 5.0, 4.0], 50: [0.02, 0.01, 0.01], 60: [1.5, 0.01, 0.01], 70: [0.02, 0.01, 0.01]}
+    looks = [{"n": n, "rows": [{"sample": k, "cost": cost} for k, cost in enumerate(row)]} for n, row in costs.items()]
+    data = {
+        "kind": "run", "title": "healthy", "facts": [], "statements": [], "looks": looks, "learned": "", "findings": [],
+        "curves": [{"name": name, "values": values} for name, values in curves.items()],
+        "map": {"rows": ["w"], "steps": [1], "gradient": [[1.0]], "update": [[1.0]], "dead": [[0.0]]},
+    }  # fmt: skip
+    page = visit(write(tmp_path / "a.html", document(data)), "#view=curves")
+    figures = [" ".join(figure.inner_text().split()) for figure in page.locator(".curves figure").all()]
+    assert [figure.partition(" ")[0] for figure in figures] == ["loss", "rate", "validation"]
+    assert "loss 0.25 ╌ held out 1.6, least 1.2, epoch 2" in figures[0]
+    first = page.locator(".curves figure").first
+    lines = [first.locator(f"path.track{kind}").get_attribute("d") for kind in (":not(.held)", ".held")]
+    heights = [[float(point.split()[1]) for point in line[1:].split("L")] for line in lines]
+    assert heights[0][0] < heights[1][0] < heights[1][1] < heights[0][3]  # on one scale
+    assert "Row" not in page.locator(".findings").inner_text()
+    looks[2]["rows"][0]["cost"] = 1e6
+    page = visit(write(tmp_path / "b.html", document(data)))
+    assert (
+        "Row 0 costs 1000000 at step 60; the others that cost most there cost 0.01"
+        in page.locator(".findings").inner_text()
+    )

@@ -61,10 +61,14 @@ export function findings(data: RunData): string[] {
     const bad = badness.map((x, k) => [x, k] as [number | null, number]).filter((pair): pair is [number, number] => pair[0] !== null).sort((a, b) => b[0] - a[0] || a[1] - b[1]);
     if (bad.length) found.push(say(text, rows[bad[0][1]], told(bad[0][0])) + (bad.length > 1 ? ` ${w().foundmore.replace("{n}", String(bad.length - 1))}` : ""));
   };
-  const costs = data.looks.flatMap((look) => look.rows.map((row) => ({ ...row, n: look.n, x: toNumber(row.cost) ?? NaN })));
-  const usual = costs.map((one) => one.x).filter(Number.isFinite).sort((a, b) => a - b)[costs.length >> 1] ?? 0;
-  const worst = costs.filter((one) => !Number.isFinite(one.x) || one.x > 100 * usual).sort((a, b) => Number(Number.isFinite(a.x)) - Number(Number.isFinite(b.x)) || b.x - a.x)[0];
-  if (worst) found.push(w().foundrow.replace("{row}", String(worst.sample)).replace("{x}", show(Number(worst.x.toPrecision(3)))).replace("{n}", String(worst.n)).replace("{usual}", show(Number(usual.toPrecision(2)))));
+  const middle = (xs: number[]) => xs.filter(Number.isFinite).sort((a, b) => a - b)[xs.length >> 1] ?? 0;
+  const costs = data.looks.flatMap((look) => { // beside the others of its step, too: in the first steps all rows cost much
+    const xs = look.rows.map((row) => toNumber(row.cost) ?? NaN);
+    return look.rows.map((row, k) => ({ ...row, n: look.n, x: xs[k], usual: middle(xs.filter((_, other) => other !== k)) }));
+  });
+  const usual = middle(costs.map((one) => one.x)), beyond = (one: { x: number; usual: number }) => one.x > 100 * Math.max(usual, one.usual);
+  const worst = costs.filter((one) => !Number.isFinite(one.x) || beyond(one)).sort((a, b) => Number(Number.isFinite(a.x)) - Number(Number.isFinite(b.x)) || b.x - a.x)[0];
+  if (worst) found.push(w().foundrow.replace("{row}", String(worst.sample)).replace("{x}", show(Number(worst.x.toPrecision(3)))).replace("{n}", String(worst.n)).replace("{usual}", show(Number(worst.usual.toPrecision(2)))));
   tell(w().foundnan, sizes.map((x) => (x !== null && !Number.isFinite(x) ? 1 : null)), () => String(steps[end]));
   return found;
 }
@@ -187,27 +191,38 @@ class RunMap {
   }
 }
 
+// What is measured of the rows held out lies beside the same of the others: what is between them is what was learned by heart.
 function curves(data: RunData): HTMLElement {
+  const HELD = "validation_", name = (of: string) => data.curves.find((curve) => curve.name === of);
+  return h("div", { class: "curves" }, ...data.curves.filter((curve) => !curve.name.startsWith(HELD) || !name(curve.name.slice(HELD.length)))
+    .map((curve) => figure(curve, name(HELD + curve.name))));
+}
+
+function figure(curve: RunData["curves"][number], held?: RunData["curves"][number]): HTMLElement {
   const WIDE = 480, HIGH = 240, EDGE = 66;
-  return h("div", { class: "curves" }, ...data.curves.map((curve) => {
-    const values = curve.values.map((v) => (v === null ? null : toNumber(v)));
-    const known = values.filter((v): v is number => v !== null && Number.isFinite(v));
-    const positive = known.every((v) => v > 0) && known.length > 0 && Math.max(...known) / Math.min(...known) > 30;
-    const t = (v: number) => (positive ? Math.log10(v) : v);
-    const least = Math.min(...known.map(t)), most = Math.max(...known.map(t));
-    const x = (k: number) => EDGE + (k / Math.max(values.length - 1, 1)) * (WIDE - EDGE - 24), y = (v: number) => HIGH - 30 - ((t(v) - least) / (most - least || 1)) * (HIGH - 60);
+  const lines = [curve, ...(held ? [held] : [])].map((one) => one.values.map((v) => (v === null ? null : toNumber(v))));
+  const of = (values: (number | null)[]) => values.filter((v): v is number => v !== null && Number.isFinite(v));
+  const known = of(lines.flat()), low = Math.min(...known), high = Math.max(...known), epochs = lines[0].length;
+  const positive = known.length > 0 && low > 0 && high / low > 30, t = (v: number) => (positive ? Math.log10(v) : v);
+  const x = (k: number) => EDGE + (k / Math.max(epochs - 1, 1)) * (WIDE - EDGE - 24);
+  const y = (v: number) => (high > low ? HIGH - 30 - ((t(v) - t(low)) / (t(high) - t(low))) * (HIGH - 60) : HIGH / 2);
+  const last = (values: (number | null)[]) => { const v = of(values).pop(); return v === undefined ? "–" : show(Number(v.toPrecision(6))); };
+  const least = held && curve.name === "loss" && of(lines[1]).length ? Math.min(...of(lines[1])) : null, at = least === null ? -1 : lines[1].indexOf(least);
+  const drawn = lines.flatMap((values, which) => {
     const points = values.map((v, k) => (v !== null && Number.isFinite(v) ? [x(k).toFixed(1), y(v).toFixed(1)] : null));
     const lone = (k: number) => points[k] !== null && !points[k - 1] && !points[k + 1]; // no line leads to it
-    const line = points.map((at, k) => (at === null || lone(k) ? "" : `${points[k - 1] ? "L" : "M"}${at.join(" ")}`)).join("");
-    const last = known[known.length - 1];
-    return h("figure", {}, h("figcaption", {}, clean(curve.name.replace(/_/g, " ")), " ", h("strong", {}, last === undefined ? "–" : show(Number(last.toPrecision(6))))),
-      s("svg", { viewBox: `0 0 ${WIDE} ${HIGH}`, class: "plot", role: "img", "aria-label": clean(curve.name) },
-        s("path", { d: `M${EDGE} 20V${HIGH - 30}H${WIDE - 24}`, class: "axis" }), s("path", { d: line, class: "track" }),
-        ...points.map((at, k) => at !== null && lone(k) && s("circle", { cx: at[0], cy: at[1], r: 4, class: "dot" })),
-        known.length > 0 && s("text", { x: EDGE - 4, y: y(Math.max(...known)) + 4, class: "label" }, show(Number(Math.max(...known).toPrecision(3)))),
-        known.length > 0 && s("text", { x: EDGE - 4, y: y(Math.min(...known)) + 4, class: "label" }, show(Number(Math.min(...known).toPrecision(3)))),
-        s("text", { x: WIDE - 24, y: HIGH - 12, class: "label" }, `${values.length} ${values.length === 1 ? w().epoch : w().epochs}${positive ? ` · ${w().logaxis}` : ""}`)));
-  }));
+    const line = points.map((p, k) => (p === null || lone(k) ? "" : `${points[k - 1] ? "L" : "M"}${p.join(" ")}`)).join("");
+    return [s("path", { d: line, class: which ? "track held" : "track" }), ...points.map((p, k) => p !== null && lone(k) && s("circle", { cx: p[0], cy: p[1], r: 4, class: which ? "dot held" : "dot" }))];
+  });
+  return h("figure", {},
+    h("figcaption", {}, clean(curve.name.replace(/_/g, " ")), " ", h("strong", {}, last(lines[0])),
+      held && h("span", { class: "held" }, ` ╌ ${w().heldout} `, h("strong", {}, last(lines[1]))),
+      least !== null && h("span", { class: "quiet" }, `, ${w().leastat.replace("{x}", show(Number(least.toPrecision(3)))).replace("{n}", String(at + 1))}`)),
+    s("svg", { viewBox: `0 0 ${WIDE} ${HIGH}`, class: "plot", role: "img", "aria-label": clean(curve.name) },
+      s("path", { d: `M${EDGE} 20V${HIGH - 30}H${WIDE - 24}`, class: "axis" }), ...drawn,
+      least !== null && s("circle", { cx: x(at), cy: y(least), r: 4, class: "dot held" }),
+      ...[...new Set(known.length ? [high, low] : [])].map((v) => s("text", { x: EDGE - 4, y: y(v) + 4, class: "label" }, show(Number(v.toPrecision(3))))),
+      s("text", { x: WIDE - 24, y: HIGH - 12, class: "label" }, `${epochs} ${epochs === 1 ? w().epoch : w().epochs}${positive ? ` · ${w().logaxis}` : ""}`)));
 }
 
 // A sum without rounding errors but the last: Neumaier's.

@@ -278,7 +278,7 @@ class _Errors:
         return np.where(beyond, max(np.max(size, initial=0.0), 1.0), np.where(np.isfinite(apart), apart, 0.0)), size
 
     def _of(self, here: Any, there: Any, again: Any, paid: Any = None) -> float:
-        if type(here) is float and isfinite(here):  # the same of a number, without arrays
+        if isinstance(here, float | np.float32) and isfinite(here):  # the same of a number, without arrays
             off, much = np.fmax(abs(there - here), abs(again - there)), abs(there)
             if not 0 < off < np.inf:
                 return 0.0

@@ -442,7 +442,9 @@
     nosteps: "No step was applied.",
     foundnan: "The gradient of {row} is not a number at step {n}.",
     helps: "What helps:",
-    foundrow: "Row {row} costs {x} at step {n}; the median of the costliest rows is {usual}.",
+    foundrow: "Row {row} costs {x} at step {n}; the others that cost most there cost {usual} in the median.",
+    heldout: "held out",
+    leastat: "least {x}, epoch {n}",
     foundmore: "So it is with {n} more.",
     logaxis: "logarithmic",
     nextstep: "Next",
@@ -606,7 +608,9 @@
     nosteps: "没有执行任何一步。",
     foundnan: "{row} 的梯度在第 {n} 步不是数。",
     helps: "怎么办：",
-    foundrow: "第 {row} 行在第 {n} 步的代价为 {x}；代价最高的各行的中位数为 {usual}。",
+    foundrow: "第 {row} 行在第 {n} 步的代价为 {x}；该步其余代价最高的各行的中位数为 {usual}。",
+    heldout: "验证",
+    leastat: "最小 {x}，第 {n} 轮",
     foundmore: "另有 {n} 个参数也是如此。",
     logaxis: "对数刻度",
     nextstep: "下一步",
@@ -1837,7 +1841,7 @@
         draw();
         root.querySelector("h2").focus();
       };
-      const figure = h("div", { class: `figure ${chapter.figure.kind}` });
+      const figure2 = h("div", { class: `figure ${chapter.figure.kind}` });
       put(
         root,
         h("nav", { class: "chapters", "aria-label": w().chapter }, ...data.chapters.map((c, k) => h("button", { type: "button", "aria-current": k === at ? "step" : void 0, onclick: () => go(k) }, h("span", { class: "count" }, String(k + 1)), h("span", { class: "chaptername" }, ` ${say(c.title)}`)))),
@@ -1845,7 +1849,7 @@
           "article",
           { class: `chapter ${chapter.figure.kind}` },
           h("div", { class: "telling" }, h("h2", { tabindex: "-1" }, say(chapter.title)), ...chapter.text.map((t) => h("p", {}, say(t)))),
-          figure,
+          figure2,
           h(
             "div",
             { class: "buttons" },
@@ -1854,28 +1858,28 @@
           )
         )
       );
-      paint(chapter.figure, figure);
+      paint(chapter.figure, figure2);
     };
     draw();
   }
   function remember(at) {
     setAddress(new URLSearchParams({ chapter: String(at + 1) }));
   }
-  function paint(figure, into) {
-    if (figure.kind === "ledger") {
-      ledgerPage(figure.data, into, true, figure.view);
-    } else if (figure.kind === "code") put(into, h("pre", {}, h("code", {}, clean(figure.text, 4e3))));
-    else if (figure.kind === "surface") put(into, surface(figure));
-    else put(into, plot(figure));
+  function paint(figure2, into) {
+    if (figure2.kind === "ledger") {
+      ledgerPage(figure2.data, into, true, figure2.view);
+    } else if (figure2.kind === "code") put(into, h("pre", {}, h("code", {}, clean(figure2.text, 4e3))));
+    else if (figure2.kind === "surface") put(into, surface(figure2));
+    else put(into, plot(figure2));
   }
   function scale(values, from, to) {
     const least = Math.min(...values), most = Math.max(...values), wide = most - least || 1;
     return (x) => from + (x - least) / wide * (to - from);
   }
-  function plot(figure) {
-    const xs = figure.points.map((p) => p[0]);
-    const curves2 = figure.kind === "curve" ? [figure.curve] : figure.lines.map(([slope, height]) => [Math.min(...xs), Math.max(...xs)].map((x2) => [x2, slope * x2 + height]));
-    const ys = [...figure.points, ...curves2.flat()].map((p) => p[1]);
+  function plot(figure2) {
+    const xs = figure2.points.map((p) => p[0]);
+    const curves2 = figure2.kind === "curve" ? [figure2.curve] : figure2.lines.map(([slope, height]) => [Math.min(...xs), Math.max(...xs)].map((x2) => [x2, slope * x2 + height]));
+    const ys = [...figure2.points, ...curves2.flat()].map((p) => p[1]);
     const x = scale(xs, EDGE, WIDE - EDGE), y = scale(ys, HIGH2 - EDGE, EDGE);
     const svg = s("svg", { viewBox: `0 0 ${WIDE} ${HIGH2}`, role: "img", "aria-label": w().samples, class: "plot" });
     svg.append(s("path", { d: `M${EDGE} ${EDGE}V${HIGH2 - EDGE}H${WIDE - EDGE}`, class: "axis" }), ...ticks(xs, ys, x, y));
@@ -1884,9 +1888,9 @@
       class: "track",
       "stroke-opacity": curves2.length > 1 ? 0.2 + 0.8 * (k + 1) / curves2.length : 1
     })));
-    for (const [a, b] of figure.points) svg.append(s("circle", { cx: x(a), cy: y(b), r: 4, class: "dot" }));
-    if (figure.kind === "line") {
-      const begins = figure.labels.map((label, k) => ({ label, at: y(curves2[k][0][1]) }));
+    for (const [a, b] of figure2.points) svg.append(s("circle", { cx: x(a), cy: y(b), r: 4, class: "dot" }));
+    if (figure2.kind === "line") {
+      const begins = figure2.labels.map((label, k) => ({ label, at: y(curves2[k][0][1]) }));
       for (let k = 0; k < begins.length; k++) {
         const same = begins.slice(k).findIndex((one, j) => j > 0 && Math.abs(one.at - begins[k].at) >= 14);
         const end = same < 0 ? begins.length : k + same;
@@ -1904,9 +1908,9 @@
       ...[Math.min(...ys), Math.max(...ys)].map((v) => text(v, { x: EDGE - 5, y: y(v) + 4 }))
     ];
   }
-  function surface(figure) {
-    const x = scale(figure.x, EDGE, WIDE - EDGE), y = scale(figure.y, HIGH2 - EDGE, EDGE);
-    const flat = figure.z.flat().filter(Number.isFinite).sort((a, b) => a - b);
+  function surface(figure2) {
+    const x = scale(figure2.x, EDGE, WIDE - EDGE), y = scale(figure2.y, HIGH2 - EDGE, EDGE);
+    const flat = figure2.z.flat().filter(Number.isFinite).sort((a, b) => a - b);
     const rank = (v) => {
       let a = 0, b = flat.length;
       while (a < b) {
@@ -1917,21 +1921,21 @@
       return a / flat.length;
     };
     const svg = s("svg", { viewBox: `0 0 ${WIDE} ${HIGH2}`, role: "img", "aria-label": w().surface, class: "plot" });
-    const across = (WIDE - 2 * EDGE) / (figure.x.length - 1), up = (HIGH2 - 2 * EDGE) / (figure.y.length - 1);
-    figure.z.forEach((row, i) => row.forEach((v, j) => {
-      const cell = s("rect", { x: x(figure.x[j]) - across / 2, y: y(figure.y[i]) - up / 2, width: across + 0.5, height: up + 0.5 });
+    const across = (WIDE - 2 * EDGE) / (figure2.x.length - 1), up = (HIGH2 - 2 * EDGE) / (figure2.y.length - 1);
+    figure2.z.forEach((row, i) => row.forEach((v, j) => {
+      const cell = s("rect", { x: x(figure2.x[j]) - across / 2, y: y(figure2.y[i]) - up / 2, width: across + 0.5, height: up + 0.5 });
       cell.style.fill = `color-mix(in oklab, var(--deep) ${Math.round(100 - 100 * rank(v))}%, var(--high))`;
       svg.append(cell);
     }));
-    for (const trail of figure.trails) {
+    for (const trail of figure2.trails) {
       svg.append(s("path", { d: "M" + trail.map(([a, b]) => `${x(a).toFixed(1)} ${y(b).toFixed(1)}`).join("L"), class: "track trail" }));
       svg.append(s("circle", { cx: x(trail[0][0]), cy: y(trail[0][1]), r: 4, class: "begin" }));
     }
-    for (const [a, b] of figure.minima) svg.append(s("circle", { cx: x(a), cy: y(b), r: 6, class: "minimum" }));
+    for (const [a, b] of figure2.minima) svg.append(s("circle", { cx: x(a), cy: y(b), r: 6, class: "minimum" }));
     svg.append(
-      s("text", { x: WIDE / 2, y: HIGH2 - 8, class: "label middle" }, figure.names[0]),
-      s("text", { x: EDGE - 8, y: HIGH2 / 2, class: "label" }, figure.names[1]),
-      ...ticks(figure.x, figure.y, x, y)
+      s("text", { x: WIDE / 2, y: HIGH2 - 8, class: "label middle" }, figure2.names[0]),
+      s("text", { x: EDGE - 8, y: HIGH2 / 2, class: "label" }, figure2.names[1]),
+      ...ticks(figure2.x, figure2.y, x, y)
     );
     return svg;
   }
@@ -1996,10 +2000,14 @@
       const bad = badness.map((x, k) => [x, k]).filter((pair) => pair[0] !== null).sort((a, b) => b[0] - a[0] || a[1] - b[1]);
       if (bad.length) found.push(say(text, rows[bad[0][1]], told(bad[0][0])) + (bad.length > 1 ? ` ${w().foundmore.replace("{n}", String(bad.length - 1))}` : ""));
     };
-    const costs = data.looks.flatMap((look) => look.rows.map((row) => ({ ...row, n: look.n, x: toNumber(row.cost) ?? NaN })));
-    const usual = costs.map((one) => one.x).filter(Number.isFinite).sort((a, b) => a - b)[costs.length >> 1] ?? 0;
-    const worst = costs.filter((one) => !Number.isFinite(one.x) || one.x > 100 * usual).sort((a, b) => Number(Number.isFinite(a.x)) - Number(Number.isFinite(b.x)) || b.x - a.x)[0];
-    if (worst) found.push(w().foundrow.replace("{row}", String(worst.sample)).replace("{x}", show(Number(worst.x.toPrecision(3)))).replace("{n}", String(worst.n)).replace("{usual}", show(Number(usual.toPrecision(2)))));
+    const middle = (xs) => xs.filter(Number.isFinite).sort((a, b) => a - b)[xs.length >> 1] ?? 0;
+    const costs = data.looks.flatMap((look) => {
+      const xs = look.rows.map((row) => toNumber(row.cost) ?? NaN);
+      return look.rows.map((row, k) => ({ ...row, n: look.n, x: xs[k], usual: middle(xs.filter((_, other) => other !== k)) }));
+    });
+    const usual = middle(costs.map((one) => one.x)), beyond = (one) => one.x > 100 * Math.max(usual, one.usual);
+    const worst = costs.filter((one) => !Number.isFinite(one.x) || beyond(one)).sort((a, b) => Number(Number.isFinite(a.x)) - Number(Number.isFinite(b.x)) || b.x - a.x)[0];
+    if (worst) found.push(w().foundrow.replace("{row}", String(worst.sample)).replace("{x}", show(Number(worst.x.toPrecision(3)))).replace("{n}", String(worst.n)).replace("{usual}", show(Number(worst.usual.toPrecision(2)))));
     tell(w().foundnan, sizes.map((x) => x !== null && !Number.isFinite(x) ? 1 : null), () => String(steps[end]));
     return found;
   }
@@ -2148,34 +2156,50 @@
     }
   };
   function curves(data) {
+    const HELD = "validation_", name = (of) => data.curves.find((curve) => curve.name === of);
+    return h("div", { class: "curves" }, ...data.curves.filter((curve) => !curve.name.startsWith(HELD) || !name(curve.name.slice(HELD.length))).map((curve) => figure(curve, name(HELD + curve.name))));
+  }
+  function figure(curve, held) {
     const WIDE2 = 480, HIGH3 = 240, EDGE2 = 66;
-    return h("div", { class: "curves" }, ...data.curves.map((curve) => {
-      const values = curve.values.map((v) => v === null ? null : toNumber(v));
-      const known = values.filter((v) => v !== null && Number.isFinite(v));
-      const positive = known.every((v) => v > 0) && known.length > 0 && Math.max(...known) / Math.min(...known) > 30;
-      const t = (v) => positive ? Math.log10(v) : v;
-      const least = Math.min(...known.map(t)), most = Math.max(...known.map(t));
-      const x = (k) => EDGE2 + k / Math.max(values.length - 1, 1) * (WIDE2 - EDGE2 - 24), y = (v) => HIGH3 - 30 - (t(v) - least) / (most - least || 1) * (HIGH3 - 60);
+    const lines = [curve, ...held ? [held] : []].map((one) => one.values.map((v) => v === null ? null : toNumber(v)));
+    const of = (values) => values.filter((v) => v !== null && Number.isFinite(v));
+    const known = of(lines.flat()), low = Math.min(...known), high = Math.max(...known), epochs = lines[0].length;
+    const positive = known.length > 0 && low > 0 && high / low > 30, t = (v) => positive ? Math.log10(v) : v;
+    const x = (k) => EDGE2 + k / Math.max(epochs - 1, 1) * (WIDE2 - EDGE2 - 24);
+    const y = (v) => high > low ? HIGH3 - 30 - (t(v) - t(low)) / (t(high) - t(low)) * (HIGH3 - 60) : HIGH3 / 2;
+    const last = (values) => {
+      const v = of(values).pop();
+      return v === void 0 ? "–" : show(Number(v.toPrecision(6)));
+    };
+    const least = held && curve.name === "loss" && of(lines[1]).length ? Math.min(...of(lines[1])) : null, at = least === null ? -1 : lines[1].indexOf(least);
+    const drawn = lines.flatMap((values, which) => {
       const points = values.map((v, k) => v !== null && Number.isFinite(v) ? [x(k).toFixed(1), y(v).toFixed(1)] : null);
       const lone = (k) => points[k] !== null && !points[k - 1] && !points[k + 1];
-      const line = points.map((at, k) => at === null || lone(k) ? "" : `${points[k - 1] ? "L" : "M"}${at.join(" ")}`).join("");
-      const last = known[known.length - 1];
-      return h(
-        "figure",
+      const line = points.map((p, k) => p === null || lone(k) ? "" : `${points[k - 1] ? "L" : "M"}${p.join(" ")}`).join("");
+      return [s("path", { d: line, class: which ? "track held" : "track" }), ...points.map((p, k) => p !== null && lone(k) && s("circle", { cx: p[0], cy: p[1], r: 4, class: which ? "dot held" : "dot" }))];
+    });
+    return h(
+      "figure",
+      {},
+      h(
+        "figcaption",
         {},
-        h("figcaption", {}, clean(curve.name.replace(/_/g, " ")), " ", h("strong", {}, last === void 0 ? "–" : show(Number(last.toPrecision(6))))),
-        s(
-          "svg",
-          { viewBox: `0 0 ${WIDE2} ${HIGH3}`, class: "plot", role: "img", "aria-label": clean(curve.name) },
-          s("path", { d: `M${EDGE2} 20V${HIGH3 - 30}H${WIDE2 - 24}`, class: "axis" }),
-          s("path", { d: line, class: "track" }),
-          ...points.map((at, k) => at !== null && lone(k) && s("circle", { cx: at[0], cy: at[1], r: 4, class: "dot" })),
-          known.length > 0 && s("text", { x: EDGE2 - 4, y: y(Math.max(...known)) + 4, class: "label" }, show(Number(Math.max(...known).toPrecision(3)))),
-          known.length > 0 && s("text", { x: EDGE2 - 4, y: y(Math.min(...known)) + 4, class: "label" }, show(Number(Math.min(...known).toPrecision(3)))),
-          s("text", { x: WIDE2 - 24, y: HIGH3 - 12, class: "label" }, `${values.length} ${values.length === 1 ? w().epoch : w().epochs}${positive ? ` · ${w().logaxis}` : ""}`)
-        )
-      );
-    }));
+        clean(curve.name.replace(/_/g, " ")),
+        " ",
+        h("strong", {}, last(lines[0])),
+        held && h("span", { class: "held" }, ` ╌ ${w().heldout} `, h("strong", {}, last(lines[1]))),
+        least !== null && h("span", { class: "quiet" }, `, ${w().leastat.replace("{x}", show(Number(least.toPrecision(3)))).replace("{n}", String(at + 1))}`)
+      ),
+      s(
+        "svg",
+        { viewBox: `0 0 ${WIDE2} ${HIGH3}`, class: "plot", role: "img", "aria-label": clean(curve.name) },
+        s("path", { d: `M${EDGE2} 20V${HIGH3 - 30}H${WIDE2 - 24}`, class: "axis" }),
+        ...drawn,
+        least !== null && s("circle", { cx: x(at), cy: y(least), r: 4, class: "dot held" }),
+        ...[...new Set(known.length ? [high, low] : [])].map((v) => s("text", { x: EDGE2 - 4, y: y(v) + 4, class: "label" }, show(Number(v.toPrecision(3))))),
+        s("text", { x: WIDE2 - 24, y: HIGH3 - 12, class: "label" }, `${epochs} ${epochs === 1 ? w().epoch : w().epochs}${positive ? ` · ${w().logaxis}` : ""}`)
+      )
+    );
   }
   function exactSum(terms) {
     let total = 0, lost = 0;
