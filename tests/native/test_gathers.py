@@ -104,6 +104,27 @@ def test_rows_that_are_read_go_to_places_of_their_own(dtype):
         assert all(map(same_bits, found, wanted))
 
 
+@pytest.mark.parametrize(("dtype", "given"), [("f4", "f8"), ("f2", "f4")])
+def test_numbers_are_added_to_narrower_ones_and_rounded_each_time(dtype, given):
+    g = np.random.default_rng(0)
+
+    def f(x, v, w, i):
+        rows, columns, all_, one = x - x, x - x, x - x, x[:, 0] - x[:, 0]
+        np.add.at(rows, i, v)
+        np.add.at(columns, (slice(None), i), v.T)
+        np.subtract.at(all_, (slice(1, None),), w[1:])
+        np.add.at(one, i, v[:, 0])
+        return rows, columns, all_, one
+
+    for n in (9, 37):  # a row that is one vector, and more than two
+        x, i = g.standard_normal((n, n)).astype(dtype), g.integers(-9, 9, 60)
+        v, w = g.standard_normal((60, n)).astype(given), g.standard_normal((n, n)).astype(given)
+        found = pb.compile(f)
+        for native, exact in zip(found(x, v, w, i), f(x, v, w, i), strict=True):
+            assert same_bits(native, exact)
+        assert " 0 of them on NumPy" in found.explain_compilation()
+
+
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_masks_by_index(dtype):
     """What nobody has read is owed nothing, whatever it is multiplied with."""

@@ -28,20 +28,22 @@ def _in_boxes(node: Node, payments: list[tuple[Node, Any, Any]]) -> tuple[list[b
 def lower_scatter(planner: Any, node: Node) -> bool:
     params, dtype, shape = node.params, node.aval.dtype, node.aval.shape
     code = code_of(dtype)
-    if code == "f2" and not pointwise.half_is_native():
+    if "f2" in (code, *map(code_of, (arg.aval.dtype for arg in node.args))) and not pointwise.half_is_native():
         return False
     payments, position = [], 0
     sketch = layout.whole(layout.Buffer("arena", dtype, node.aval.size), shape)
     for template, count in zip(params["templates"], params["counts"], strict=True):
         value, arrays = node.args[position], node.args[position + 1 : position + 1 + count]
         position += 1 + count
-        if value.aval.dtype != dtype or any(a.aval.dtype.kind not in "iu" or a.aval.weak for a in arrays):
+        alike = value.aval.dtype == dtype or (value.aval.dtype.kind == dtype.kind == "f" and not value.aval.weak)
+        if not alike or any(a.aval.dtype.kind not in "iu" or a.aval.weak for a in arrays):
             return False
         places = layout.indexed(sketch, template, [a.aval.shape for a in arrays])
         if places is None:
             return False
         payments.append((value, arrays, places))
-    large, done = _in_boxes(node, payments) if code in ("f4", "f8") else ([], 0)
+    boxed = code in ("f4", "f8") and all(value.aval.dtype == dtype for value, *_ in payments)
+    large, done = _in_boxes(node, payments) if boxed else ([], 0)
     last = node
     if done == len(payments) and large:
         for end, paid in boxes.added(planner, node):

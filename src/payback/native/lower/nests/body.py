@@ -375,32 +375,32 @@ class Body:
                 if lanes == 1 or (sink in self.shifts and moves):
                     at = e.b.add(offset, self.shifts[sink] if sink in self.shifts else self.shift(sink, values))
                     if lanes > 1 and self.key.few:
-                        self._pay_few(operand, at, values[x])
+                        self._pay_few(sink, at, values[x])
                         continue
-                    self.write(operand, at, self.plus(code, self.read(operand, at, lanes), values[x]), lanes)
+                    self.write(operand, at, self.added(sink, self.read(operand, at, lanes), values[x]), lanes)
                     continue
                 for lane, at in enumerate(self.lanes_at(sink, offsets, lanes, {})):  # two may pay the same entry
                     single = e.b.extract_element(values[x], ir.Constant(INT32, lane))
                     if code == "b1":
                         self._hold_true(operand, at, single)
                         continue
-                    self.write(operand, at, self.plus(code, self.read(operand, at, 1), single), 1)
+                    self.write(operand, at, self.added(sink, self.read(operand, at, 1), single), 1)
             elif name == "plus":
                 there = self.read(operand, offset, lanes)
-                self.write(operand, offset, self.plus(code, there, values[x]), lanes)
+                self.write(operand, offset, self.added(sink, there, values[x]), lanes)
             else:
                 self.write(operand, offset, values[x], lanes)
 
-    def _pay_few(self, operand: int, offset: ir.Value, values: ir.Value) -> None:
+    def _pay_few(self, sink: tuple[Any, ...], offset: ir.Value, values: ir.Value) -> None:
         """Number by number: the next row may be paid to the same place, and what was stored in parts is not there yet
         for who reads several at once."""
-        code = self.key.operands[operand][0]
+        operand = sink[1]
         for lane in range(self.key.few):
             at, single = (
                 self.lane_offset(operand, offset, lane),
                 self.e.b.extract_element(values, ir.Constant(INT32, lane)),
             )
-            self.write(operand, at, self.plus(code, self.read(operand, at, 1), single), 1)
+            self.write(operand, at, self.added(sink, self.read(operand, at, 1), single), 1)
 
     def _hold_true(self, operand: int, at: ir.Value, condition: ir.Value) -> None:
         """Write a condition if it holds, else somewhere else: so none waits for the one before it."""
@@ -410,6 +410,13 @@ class Body:
                 self.nowhere = b.alloca(BYTE)
         place = self.e.at(self.pointers[operand], at, BYTE)
         self.e.store(ir.Constant(BYTE, 1), b.select(condition, place, self.nowhere), 0)
+
+    def added(self, sink: tuple[Any, ...], there: ir.Value, paid: ir.Value) -> ir.Value:
+        """As NumPy adds to an array of another precision: in the wider of the two, and what comes out is rounded."""
+        code, given = self.key.operands[sink[1]][0], self.key.codes[sink[2]]
+        wide = max(code, given, key=lambda each: int(each[1:]))
+        a, b = pointwise.cast(self.e, there, code, wide), pointwise.cast(self.e, paid, given, wide)
+        return pointwise.cast(self.e, self.plus(wide, a, b), wide, code)
 
     def plus(self, code: str, a: ir.Value, b: ir.Value) -> ir.Value:
         return pointwise.emit(self.e, "add", code, [a, b])
