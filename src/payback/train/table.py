@@ -264,12 +264,12 @@ def prepare(
     encoder, gone = encoded(0), list[str]()
     if (wide := crowded(recipe, len(train_rows), encoder)) and better(less := encoded(0, wide), recipe):
         encoder, gone = less, wide
+    columns = len(encoder.feature_names_out)  # not the pieces of them
     if pieces := pieces_to_try(recipe, len(train_rows), len(encoder.numbers)):
         if better(cut := encoded(pieces, gone), recipe):
             encoder, recipe = cut, dataclasses.replace(recipe, pieces=pieces)
     elif recipe.pieces:
         encoder = encoded(recipe.pieces, gone)
-    columns = len(encoder.feature_names_out)
     recipe = dataclasses.replace(recipe, valid=share)
     complete = recipe.complete(len(train_rows), columns, len(target.classes))
     net = _network(encoder, target, complete, seed)
