@@ -134,3 +134,15 @@ def test_an_activations_derivative_is_stored_in_place_of_what_it_takes(f):
     assert made == [2]  # the activation and its derivative
     for found, expected in zip(pb.compile(slope)(*args), slope(*args), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-14 * np.abs(expected).max())
+
+
+def test_nothing_is_made_sooner_where_more_is_stored_for_it():
+    """The products with nine windows of x are added up as they are made: x is there, and they need not be."""
+
+    def slope(w, x):
+        y = sum(w[i, j] * x[i : i + 38, j : j + 38] for i in range(3) for j in range(3))
+        return np.mean(np.tanh(y) ** 2)
+
+    w, x = np.random.default_rng(0).normal(size=(3, 3)), np.random.default_rng(1).normal(size=(40, 40))
+    program = Program(trace(pb.value_and_grad(slope), w, x).graph)
+    assert program.arena_bytes < 2 * 38 * 38 * x.itemsize

@@ -19,8 +19,8 @@ _USUAL = frozenset(map(np.dtype, (np.float32, np.float64)))
 
 
 def instead(planner: Any, members: Sequence[Node], last: Node | None) -> list[Node]:
-    """Waiting nodes that are made of a nest's numbers and of nothing else, where fewer arrays are read afterwards if
-    they are made by it.
+    """Waiting nodes that are made of a nest's numbers and of nothing else, where fewer arrays are read afterwards, and
+    no more are stored, if they are made by it.
 
     last: of the members, what nothing may be made of.
     """
@@ -50,7 +50,9 @@ def instead(planner: Any, members: Sequence[Node], last: Node | None) -> list[No
     made: list[Node] = []
     for nodes in {id(nodes): nodes for nodes in part.values()}.values():
         around = {arg for node in nodes for arg in node.args if arg in at_hand}
-        if kept(planner, around | nodes, inside | nodes) < kept(planner, around, inside):
+        own = around.difference(given)  # what this nest would have to store
+        fewer = kept(planner, around | nodes, inside | nodes) < kept(planner, around, inside)
+        if fewer and kept(planner, own | nodes, inside | nodes) <= kept(planner, own, inside):
             made += sorted(nodes, key=by_id)
     return made
 
