@@ -31,7 +31,7 @@ def instead(planner: Any, members: Sequence[Node], last: Node | None) -> list[No
     read = [arg for node in members for arg in node.args if arg in planner.views and arg not in inside]
     given = [arg for arg in dict.fromkeys(read) if (arg.aval.shape, arg.aval.dtype) == (shape, dtype)]
     at_hand = inside.union(given)
-    at_hand.discard(last)  # type: ignore[arg-type]
+    at_hand.discard(last)
     part: dict[Node, set[Node]] = {}  # what may be made, and all that is connected with it
     heap = [(user.id, user) for node in (*members, *given) for user in planner.users.get(node, ())]
     heapq.heapify(heap)

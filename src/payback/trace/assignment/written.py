@@ -363,7 +363,7 @@ class Lost(Storage):
 def times_written(x: Any) -> int:
     """How often an array has been written into since something traced is in it; -1 if it never was."""
     x = now(x)
-    return node_slot.__get__(x).storage.version if type(x) is Written else -1  # type: ignore[no-any-return]
+    return node_slot.__get__(x).storage.version if type(x) is Written else -1
 
 
 def _bare_or_traced(made: Any) -> Any:

@@ -209,7 +209,7 @@ def in_double(planner: Any, view: View) -> View:
     """The same entries in float64, by rows, without gaps."""
     code = code_of(view.buffer.dtype)
     if code == "f8":
-        return planner.contiguous(view, DOUBLE)  # type: ignore[no-any-return]
+        return planner.contiguous(view, DOUBLE)
     target = arena(DOUBLE, *view.shape)
     instrs = [("load", view, code), ("cast", code, "f8", 0)]
     planner.nest(instrs, [code, "f8"], [("store", target, 1)], view.shape, "in float64")
