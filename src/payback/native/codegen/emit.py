@@ -45,6 +45,7 @@ def vector_bytes() -> int:
     return 64 if features.get("avx512f") else 32 if features.get("avx") else 16
 
 
+@cache
 def is_double_pumped() -> bool:
     """Whether units are half as wide as the host's vectors: an instruction on one takes as long as on two halves."""
     return vector_bytes() == 64 and llvm.get_host_cpu_name() == "znver4"
